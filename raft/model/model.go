@@ -64,10 +64,10 @@ type Environment struct {
 // Node is one host.
 type Node struct {
 	Meta
-	EnvironmentID string       `json:"environmentId"`
-	Block         netip.Prefix `json:"block"` // the part of the pool its containers live in; written by the leader
-	Spec          NodeSpec     `json:"spec"`
-	Status        NodeStatus   `json:"status"`
+	EnvironmentID string         `json:"environmentId"`
+	Blocks        []netip.Prefix `json:"blocks,omitempty"` // the parts of the pool its containers live in, /26 each; written by the leader
+	Spec          NodeSpec       `json:"spec"`
+	Status        NodeStatus     `json:"status"`
 }
 
 // NodeSpec is what an administrator says about a node.
