@@ -1,0 +1,106 @@
+package pki
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/skerryhq/skerry/raft/model"
+)
+
+const sealVersion = 1
+
+// ErrSeal means that a sealed value does not open: another key, another
+// purpose, or damaged bytes.
+var ErrSeal = errors.New("the sealed value does not open with this node's seal key")
+
+// Box seals secrets before they are proposed and opens them where they are
+// used: AES-256-GCM with a random nonce; the purpose is authenticated with it,
+// so that one kind of secret can never stand in for another. It is safe for
+// concurrent use.
+type Box struct {
+	aead cipher.AEAD
+}
+
+// OpenBox reads the seal key (32 bytes, mode 0600) from path, and makes one
+// when there is none.
+func OpenBox(path string) (*Box, error) {
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key = make([]byte, 32)
+		if _, err := rand.Read(key); err != nil {
+			return nil, fmt.Errorf("make a seal key: %w", err)
+		}
+		if err := writeFile(path, key); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("read the seal key: %w", err)
+	}
+	if len(key) != 32 {
+		return nil, fmt.Errorf("%s holds %d bytes, not a seal key of 32: put the right file back; without it the cluster's secrets cannot be read", path, len(key))
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("seal key: %w", err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("seal key: %w", err)
+	}
+	return &Box{aead: aead}, nil
+}
+
+// Seal encrypts clear for a purpose, such as "ca-key".
+func (b *Box) Seal(purpose string, clear []byte) (model.Sealed, error) {
+	nonce := make([]byte, b.aead.NonceSize())
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	out := append([]byte{sealVersion}, nonce...)
+	return b.aead.Seal(out, nonce, clear, []byte(purpose)), nil
+}
+
+// Open decrypts what Seal made for the same purpose. Errors: ErrSeal.
+func (b *Box) Open(purpose string, sealed model.Sealed) ([]byte, error) {
+	n := b.aead.NonceSize()
+	if len(sealed) < 1+n || sealed[0] != sealVersion {
+		return nil, ErrSeal
+	}
+	clear, err := b.aead.Open(nil, sealed[1:1+n], sealed[1+n:], []byte(purpose))
+	if err != nil {
+		return nil, ErrSeal
+	}
+	return clear, nil
+}
+
+// writeFile writes a private file so that it is there whole or not at all.
+func writeFile(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", filepath.Dir(path), err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600 by itself
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when the rename worked
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
