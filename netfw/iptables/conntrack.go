@@ -1,0 +1,115 @@
+package iptables
+
+import (
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/skerryhq/skerry/netfw/rules"
+)
+
+// The kernel decides where a connection goes on its first packet and remembers. A UDP client that keeps sending
+// would so reach a removed container, or miss one that was published after its first packet, for as long as it sends.
+// The decision which entries are stale looks only at the entry and at Desired, never at what changed: it is also right
+// for what happened while no daemon ran.
+
+// leavesStale reports whether going from one Desired to the other can leave entries to delete. Reading the whole
+// conntrack table is too slow for changes that cannot.
+func leavesStale(from, to rules.Desired) bool {
+	addresses := make(map[netip.Addr]bool, len(to.Endpoints))
+	for _, e := range to.Endpoints {
+		addresses[e.Address] = true
+	}
+	for _, e := range from.Endpoints {
+		if !addresses[e.Address] {
+			return true
+		}
+	}
+	ports := portMap(to)
+	for key, backends := range portMap(from) {
+		for b := range backends {
+			if !ports[key][b] {
+				return true
+			}
+		}
+	}
+	old := portMap(from)
+	for key := range ports {
+		if _, had := old[key]; key.proto == unix.IPPROTO_UDP && !had {
+			return true
+		}
+	}
+	return false
+}
+
+type portKey struct {
+	proto uint8
+	port  uint16
+}
+
+func portMap(d rules.Desired) map[portKey]map[netip.AddrPort]bool {
+	out := make(map[portKey]map[netip.AddrPort]bool, len(d.Ports))
+	for _, p := range d.Ports {
+		key := portKey{unix.IPPROTO_TCP, p.HostPort}
+		if p.Proto == rules.UDP {
+			key.proto = unix.IPPROTO_UDP
+		}
+		if out[key] == nil { // one port may be published on several addresses
+			out[key] = map[netip.AddrPort]bool{}
+		}
+		for _, b := range p.Backends {
+			out[key][b] = true
+		}
+	}
+	return out
+}
+
+// staleFlows matches the conntrack entries that lead where d would not lead them.
+type staleFlows struct {
+	desired   rules.Desired
+	ports     map[portKey]map[netip.AddrPort]bool
+	addresses map[netip.Addr]bool
+}
+
+// MatchConntrackFlow implements netlink.CustomConntrackFilter.
+func (s staleFlows) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
+	from, _ := netip.AddrFromSlice(f.Forward.SrcIP)
+	to, _ := netip.AddrFromSlice(f.Forward.DstIP)
+	answers, _ := netip.AddrFromSlice(f.Reverse.SrcIP)
+	from, to, answers = from.Unmap(), to.Unmap(), answers.Unmap()
+
+	if s.goneHere(from) || s.goneHere(answers) {
+		return true
+	}
+	backends, published := s.ports[portKey{f.Forward.Protocol, f.Forward.DstPort}]
+	if rewritten := to != answers; rewritten && s.desired.Pool.Contains(answers) {
+		return !backends[netip.AddrPortFrom(answers, f.Reverse.SrcPort)]
+	}
+	// Sent to the port before it was published. What passes through to somebody else's port of that number is
+	// deleted too, and made again by its next packet: whether an address is local is not worth asking.
+	return published && f.Forward.Protocol == unix.IPPROTO_UDP && to == answers && !s.desired.Pool.Contains(to) &&
+		!s.desired.Pool.Contains(from)
+}
+
+// goneHere reports whether a is an address of this node that no container has.
+func (s staleFlows) goneHere(a netip.Addr) bool {
+	if s.addresses[a] {
+		return false
+	}
+	for _, p := range s.desired.NodePools {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// forget deletes the stale entries and returns how many they were.
+func (t *Table) forget(d rules.Desired) (uint, error) {
+	stale := staleFlows{desired: d, ports: portMap(d), addresses: make(map[netip.Addr]bool, len(d.Endpoints))}
+	for _, e := range d.Endpoints {
+		stale.addresses[e.Address] = true
+	}
+	return t.nl.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, stale)
+}

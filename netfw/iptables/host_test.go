@@ -1,0 +1,482 @@
+package iptables_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerryhq/skerry/netfw/iptables"
+	"github.com/skerryhq/skerry/netfw/link"
+	"github.com/skerryhq/skerry/netfw/netnstest"
+	"github.com/skerryhq/skerry/netfw/rules"
+)
+
+const (
+	soon = time.Second            // for answers that must come
+	late = 300 * time.Millisecond // for answers that must not
+)
+
+// node is a host with rules and containers, and a client on the same wire.
+type node struct {
+	t             *testing.T
+	host, outside *netnstest.Host
+	links         *link.Links
+	table         *iptables.Table
+	desired       rules.Desired
+}
+
+// backends runs fn once with each iptables of this machine.
+func backends(t *testing.T, fn func(t *testing.T, command string)) {
+	netnstest.Require(t)
+	found := 0
+	for _, command := range []string{"iptables-nft", "iptables-legacy"} {
+		if _, err := exec.LookPath(command); err != nil {
+			t.Logf("%s is not installed: not tried", command)
+			continue
+		}
+		found++
+		t.Run(command, func(t *testing.T) { fn(t, command) })
+	}
+	if found == 0 {
+		t.Skip("neither iptables-nft nor iptables-legacy is installed")
+	}
+}
+
+func newNode(t *testing.T, command string) *node {
+	t.Helper()
+	hosts := netnstest.Cluster(t, 2)
+	n := &node{t: t, host: hosts[0], outside: hosts[1]}
+	dir := t.TempDir()
+	n.host.Must(func() (err error) {
+		if n.links, err = link.New(link.Config{Dir: dir}); err != nil {
+			return err
+		}
+		if _, err = n.links.EnsureHost(); err != nil {
+			return err
+		}
+		n.table, err = iptables.New(iptables.Config{Command: command, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		return err
+	})
+	n.desired = rules.Desired{
+		Pool:      netip.MustParsePrefix("10.42.0.0/16"),
+		NodePools: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/26")},
+		Control:   []uint16{7443},
+		Resolver:  netip.MustParseAddrPort("169.254.42.53:53"),
+	}
+	t.Cleanup(func() {
+		n.host.Must(func() error {
+			present, err := n.links.List()
+			if err != nil {
+				return err
+			}
+			for _, id := range present.IDs {
+				if err := n.links.Remove(context.Background(), id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if t.Failed() {
+			out, _ := n.host.Try(command + "-save")
+			routes, _ := n.host.Try("ip", "route")
+			t.Logf("rules:\n%s\nroutes:\n%s", out, routes)
+		}
+		n.links.Close()
+		n.table.Close()
+	})
+	return n
+}
+
+// container connects one; it is in the rules after the next apply.
+func (n *node) container(id, address string, networks ...string) *netnstest.Host {
+	n.t.Helper()
+	a := netip.MustParseAddr(address)
+	var made link.Attachment
+	n.host.Must(func() (err error) {
+		made, err = n.links.Ensure(n.t.Context(), link.Spec{ID: id, Address: a})
+		return err
+	})
+	n.desired.Endpoints = append(n.desired.Endpoints, rules.Endpoint{Address: a, Veth: made.Veth, Networks: networks})
+	return netnstest.Adopt(n.t, id, made.NetNS)
+}
+
+func (n *node) publish(proto rules.Protocol, hostIP string, port uint16, backends ...string) {
+	p := rules.Port{Proto: proto, HostPort: port}
+	if hostIP != "" {
+		p.HostIP = netip.MustParseAddr(hostIP)
+	}
+	for _, b := range backends {
+		p.Backends = append(p.Backends, netip.MustParseAddrPort(b))
+	}
+	n.desired.Ports = append(n.desired.Ports, p)
+}
+
+func (n *node) apply() iptables.Change {
+	n.t.Helper()
+	var change iptables.Change
+	n.host.Must(func() (err error) {
+		change, err = n.table.Apply(n.t.Context(), n.desired)
+		return err
+	})
+	return change
+}
+
+// answers asserts that address answers from name, and that it saw the client as seen (any, when empty).
+func answers(t *testing.T, from *netnstest.Host, udp bool, address, name, seen string) {
+	t.Helper()
+	ask := from.Ask
+	if udp {
+		ask = from.AskUDP
+	}
+	words, err := ask(address, soon)
+	if err != nil {
+		t.Fatalf("%s asks %s (udp %t): %v", from.Name, address, udp, err)
+	}
+	if words[0] != name || (seen != "" && words[1] != seen) {
+		t.Fatalf("%s asks %s (udp %t): answered %v, want %s seeing %s", from.Name, address, udp, words, name, seen)
+	}
+}
+
+// silent asserts that address gives no answer, neither by TCP nor by UDP.
+func silent(t *testing.T, from *netnstest.Host, address string) {
+	t.Helper()
+	if words, err := from.Ask(address, late); err == nil {
+		t.Fatalf("%s asks %s by TCP: answered %v, want none", from.Name, address, words)
+	}
+	if words, err := from.AskUDP(address, late); err == nil {
+		t.Fatalf("%s asks %s by UDP: answered %v, want none", from.Name, address, words)
+	}
+}
+
+func TestPublishedPorts(t *testing.T) {
+	backends(t, func(t *testing.T, command string) {
+		n := newNode(t, command)
+		// Another container engine's policy must not close our ports.
+		n.host.Run(command, "-P", "FORWARD", "DROP")
+		n.outside.ServeName("outside", 9000)
+		a := n.container("a", "10.42.0.2", "shop")
+		b := n.container("b", "10.42.0.3", "shop")
+		other := n.container("other", "10.42.0.4", "bank")
+		a.ServeName("a", 80)
+		b.ServeName("b", 80)
+		other.ServeName("other", 80)
+		for _, proto := range []rules.Protocol{rules.TCP, rules.UDP} {
+			n.publish(proto, "", 8080, "10.42.0.2:80")
+			n.publish(proto, "127.0.0.1", 8081, "10.42.0.2:80")
+			n.publish(proto, "0.0.0.0", 30005, "10.42.0.4:80")
+		}
+		n.apply()
+
+		host := n.host.Address.String()
+		for _, udp := range []bool{false, true} {
+			answers(t, n.outside, udp, host+":8080", "a", n.outside.Address.String())
+			answers(t, n.outside, udp, host+":30005", "other", "")
+			answers(t, n.host, udp, host+":8080", "a", host)
+			answers(t, n.host, udp, "127.0.0.1:8080", "a", rules.DefaultGateway)
+			answers(t, n.host, udp, "127.0.0.1:8081", "a", rules.DefaultGateway)
+			answers(t, n.host, udp, "10.42.0.2:80", "a", host)          // a health probe
+			answers(t, a, udp, host+":8080", "a", rules.DefaultGateway) // itself, through the host
+			answers(t, b, udp, host+":8080", "a", "10.42.0.3")          // a sibling, its address kept
+			answers(t, other, udp, host+":8080", "a", "10.42.0.4")      // published is published, also for strangers
+			answers(t, a, udp, "10.42.0.3:80", "b", "10.42.0.2")        // inside one network
+			answers(t, a, udp, n.outside.Address.String()+":9000", "outside", host)
+		}
+		silent(t, n.outside, host+":8081")
+		silent(t, a, "10.42.0.4:80") // another network
+		silent(t, other, "10.42.0.2:80")
+
+		// Straight at the container, and at loopback, by a neighbour that adds routes.
+		n.outside.Run("ip", "route", "add", "10.42.0.0/16", "via", host)
+		silent(t, n.outside, "10.42.0.2:80")
+		n.outside.Run("ip", "route", "del", "local", "127.0.0.0/8", "table", "local")
+		n.outside.Run("ip", "route", "del", "local", "127.0.0.1", "table", "local")
+		n.outside.Run("ip", "route", "add", "127.0.0.0/8", "via", host, "src", n.outside.Address.String())
+		n.outside.Run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+		n.host.Run("sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1") // the admin's own mistake
+		silent(t, n.outside, "127.0.0.1:8081")
+		silent(t, n.outside, "127.0.0.1:8080")
+	})
+}
+
+func TestReplicasShareConnections(t *testing.T) {
+	backends(t, func(t *testing.T, command string) {
+		n := newNode(t, command)
+		var to []string
+		for i := range 4 {
+			c := n.container(fmt.Sprintf("c%d", i), fmt.Sprintf("10.42.0.%d", 10+i))
+			c.ServeName(c.Name, 80)
+			to = append(to, fmt.Sprintf("10.42.0.%d:80", 10+i))
+		}
+		n.publish(rules.TCP, "", 30000, to...)
+		n.apply()
+		const rounds = 400
+		count := map[string]int{}
+		for range rounds {
+			words, err := n.outside.Ask(n.host.Address.String()+":30000", soon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			count[words[0]]++
+		}
+		// Each expects 100 with a standard deviation of 8.7: five of them are left on both sides.
+		for i := range 4 {
+			if got := count[fmt.Sprintf("c%d", i)]; got < 56 || got > 144 {
+				t.Errorf("c%d answered %d of %d connections, want about a quarter: %v", i, got, rounds, count)
+			}
+		}
+	})
+}
+
+func TestContainersAreConfined(t *testing.T) {
+	backends(t, func(t *testing.T, command string) {
+		n := newNode(t, command)
+		a := n.container("a", "10.42.0.2", "shop")
+		b := n.container("b", "10.42.0.3", "shop")
+		b.ServeName("b", 80)
+		n.host.ServeName("control", 7443)
+		n.host.ServeNameAt("resolver", "169.254.42.53", 53)
+		n.host.ServeName("plain", 8000)
+		n.outside.Run("ip", "addr", "add", "169.254.169.254/32", "dev", "eth0")
+		n.outside.Run("ip", "addr", "add", "100.100.100.200/32", "dev", "eth0")
+		n.host.Run("ip", "route", "add", "169.254.169.254/32", "dev", "eth0")
+		n.host.Run("ip", "route", "add", "100.100.100.200/32", "dev", "eth0")
+		n.outside.ServeName("metadata", 80)
+		n.publish(rules.TCP, "", 30000, "10.42.0.3:80")
+		n.apply()
+
+		host := n.host.Address.String()
+		answers(t, n.host, false, "169.254.169.254:80", "metadata", "") // the host itself may
+		answers(t, n.outside, false, host+":7443", "control", "")
+		for _, udp := range []bool{false, true} {
+			answers(t, a, udp, "169.254.42.53:53", "resolver", "10.42.0.2")
+			answers(t, a, udp, host+":8000", "plain", "10.42.0.2")
+		}
+		for _, address := range []string{host + ":7443", "169.254.1.1:7443", "169.254.42.53:7443", "169.254.42.53:8000",
+			"169.254.169.254:80", "100.100.100.200:80", "10.42.200.1:80"} {
+			silent(t, a, address)
+		}
+		// The refusals come at once, they are no timeouts.
+		if _, err := a.Ask(host+":7443", 5*time.Second); !netnstest.Refused(err) {
+			t.Errorf("control port: %v, want refused", err)
+		}
+
+		// A stolen address: the neighbour's, one of nobody, one of the outside, loopback.
+		for _, stolen := range []string{"10.42.0.3", "10.42.0.60", "192.0.2.77", "8.8.8.8"} {
+			a.Run("ip", "addr", "add", stolen+"/32", "dev", "eth0")
+			a.Run("ip", "route", "replace", "default", "via", "169.254.1.1", "dev", "eth0", "src", stolen)
+			before := dropped(n.host, command)
+			silent(t, a, n.outside.Address.String()+":80")
+			silent(t, a, host+":8000")
+			if after := dropped(n.host, command); after == before {
+				t.Errorf("packets from %s were not dropped by our rule (counter stays %s)", stolen, after)
+			}
+			a.Run("ip", "addr", "del", stolen+"/32", "dev", "eth0")
+		}
+		a.Run("ip", "route", "replace", "default", "via", "169.254.1.1", "dev", "eth0")
+		answers(t, a, false, host+":8000", "plain", "10.42.0.2")
+	})
+}
+
+// dropped reads how many packets the guard of sources has dropped.
+func dropped(h *netnstest.Host, command string) string {
+	for line := range strings.Lines(h.Run(command+"-save", "-c", "-t", "raw")) {
+		if strings.Contains(line, "! --match-set "+rules.SourceSet) {
+			counter, _, _ := strings.Cut(line, " ")
+			return counter
+		}
+	}
+	return "no rule"
+}
+
+func TestForeignRulesStayAndRemovalLeavesNothing(t *testing.T) {
+	backends(t, func(t *testing.T, command string) {
+		n := newNode(t, command)
+		for _, rule := range []string{
+			"-N DOCKER-USER", "-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j RETURN", "-P FORWARD DROP",
+			"-t nat -N DOCKER", "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+			"-t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
+			"-A INPUT -p tcp -m tcp --dport 22 -m comment --comment admin -j ACCEPT",
+			"-t mangle -A PREROUTING -j MARK --set-xmark 0x1/0xffffffff", "-t raw -A PREROUTING -i docker0 -j NOTRACK",
+		} {
+			n.host.Run(append([]string{command}, strings.Fields(rule)...)...)
+		}
+		n.host.Run("ipset", "create", "admins", "hash:ip")
+		before, setsBefore := saved(n.host, command), n.host.Run("ipset", "save")
+
+		n.container("a", "10.42.0.2", "shop")
+		n.publish(rules.UDP, "", 53000, "10.42.0.2:53")
+		n.apply()
+		if got := foreign(saved(n.host, command)); !slices.Equal(got, foreign(before)) {
+			t.Errorf("foreign rules changed by Apply:\n%s\nbefore:\n%s", strings.Join(got, "\n"), strings.Join(before, "\n"))
+		}
+		n.desired.Endpoints, n.desired.Ports = nil, nil
+		n.apply()
+		if text := strings.Join(saved(n.host, command), "\n"); strings.Contains(text, "53000") || strings.Contains(text, "UDP-") {
+			t.Errorf("an unpublished port left something:\n%s", text)
+		}
+		if sets := n.host.Run("ipset", "save"); strings.Contains(sets, "10.42.0.2") || strings.Contains(sets, rules.SetPrefix+"n-") {
+			t.Errorf("a removed container left something in the sets:\n%s", sets)
+		}
+		for range 2 { // the second finds nothing
+			n.host.Must(func() error { return n.table.Remove(t.Context()) })
+			if got := saved(n.host, command); !slices.Equal(got, before) {
+				t.Errorf("after removal:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(before, "\n"))
+			}
+			if got := n.host.Run("ipset", "save"); got != setsBefore {
+				t.Errorf("sets after removal:\n%swant:\n%s", got, setsBefore)
+			}
+		}
+	})
+}
+
+// saved is iptables-save without dates and counters.
+func saved(h *netnstest.Host, command string) []string {
+	var out []string
+	for line := range strings.Lines(h.Run(command + "-save")) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") {
+			line, _, _ = strings.Cut(line, " [")
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+func foreign(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.Contains(l, rules.Prefix) })
+}
+
+func TestDriftIsFoundAndRepaired(t *testing.T) {
+	backends(t, func(t *testing.T, command string) {
+		n := newNode(t, command)
+		a := n.container("a", "10.42.0.2", "shop")
+		a.ServeName("a", 80)
+		n.publish(rules.TCP, "", 8080, "10.42.0.2:80")
+		n.apply()
+		host := n.host.Address.String()
+		answers(t, n.outside, false, host+":8080", "a", "")
+
+		for _, harm := range [][]string{
+			{command, "-F"},
+			{command, "-t", "nat", "-F"},
+			{command, "-t", "nat", "-F", rules.Prefix + "PORTS"},
+			{command, "-t", "nat", "-D", "PREROUTING", "-j", rules.Prefix + "NAT"},
+			{command, "-I", "FORWARD", "-s", "198.51.100.1", "-j", "DROP"}, // ours is not first any more
+			{command, "-A", "FORWARD", "-j", rules.Prefix + "FORWARD"},     // twice
+			{command, "-I", rules.Prefix + "INPUT", "-j", "ACCEPT"},
+			{"ipset", "flush", rules.SourceSet},
+			{"sh", "-c", command + " -F; " + command + " -X; " + command + " -t nat -F; " + command + " -t nat -X; " +
+				command + " -t raw -F; " + command + " -t raw -X; ipset destroy"}, // like nft flush ruleset
+		} {
+			n.host.Run(harm...)
+			var drift, rest []string
+			n.host.Must(func() (err error) {
+				if drift, err = n.table.Repair(t.Context()); err != nil {
+					return err
+				}
+				rest, err = n.table.Drifted(t.Context())
+				return err
+			})
+			if len(drift) == 0 || len(rest) != 0 {
+				t.Fatalf("after %q: drift found %q, left after the repair %q", harm, drift, rest)
+			}
+			answers(t, n.outside, false, host+":8080", "a", "")
+		}
+		if !slices.Contains(saved(n.host, command), "-A FORWARD -s 198.51.100.1/32 -j DROP") &&
+			command == "iptables-nft" {
+			t.Log("the admin's rule was flushed by the last harm, as it should")
+		}
+
+		// A small change on top of a flushed kernel finds out by itself.
+		n.host.Run("sh", "-c", command+" -t nat -F; "+command+" -t nat -X")
+		b := n.container("b", "10.42.0.3", "shop")
+		b.ServeName("b", 80)
+		n.publish(rules.TCP, "", 8081, "10.42.0.3:80")
+		n.apply()
+		n.host.Must(func() error {
+			_, err := n.table.Repair(t.Context())
+			return err
+		})
+		answers(t, n.outside, false, host+":8080", "a", "")
+		answers(t, n.outside, false, host+":8081", "b", "")
+	})
+}
+
+func TestAdoptionRewritesNothing(t *testing.T) {
+	backends(t, func(t *testing.T, command string) {
+		n := newNode(t, command)
+		n.container("a", "10.42.0.2", "shop")
+		n.publish(rules.TCP, "", 8080, "10.42.0.2:80")
+		n.apply()
+		n.host.Must(func() error {
+			again, err := iptables.New(iptables.Config{Command: command, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				return err
+			}
+			defer again.Close()
+			change, err := again.Apply(t.Context(), n.desired)
+			if change.Chains != 0 || change.SetEntries != 0 {
+				t.Errorf("a second process rewrote %+v, want nothing", change)
+			}
+			return err
+		})
+	})
+}
+
+func TestUDPClientFollowsTheBackend(t *testing.T) {
+	backends(t, func(t *testing.T, command string) {
+		n := newNode(t, command)
+		a := n.container("a", "10.42.0.2")
+		b := n.container("b", "10.42.0.3")
+		a.ServeName("a", 53)
+		b.ServeName("b", 53)
+		n.apply()
+
+		// One socket all along: the kernel sees one connection.
+		c, err := n.outside.Dial("udp4", n.host.Address.String()+":5353", soon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ask := func() (string, error) {
+			if _, err := c.Write([]byte("x")); err != nil {
+				return "", err
+			}
+			if err := c.SetReadDeadline(time.Now().Add(late)); err != nil {
+				return "", err
+			}
+			buf := make([]byte, 100)
+			got, err := c.Read(buf)
+			name, _, _ := strings.Cut(string(buf[:got]), " ")
+			return name, err
+		}
+		if got, err := ask(); err == nil {
+			t.Fatalf("answered by %s before anything was published", got)
+		}
+		n.publish(rules.UDP, "", 5353, "10.42.0.2:53")
+		if change := n.apply(); change.Connections == 0 {
+			t.Error("the connection from before the port was published was not deleted")
+		}
+		waitFor := func(name string) {
+			t.Helper()
+			netnstest.Eventually(t, 2*time.Second, "answer from "+name, func() bool {
+				got, err := ask()
+				return err == nil && got == name
+			})
+		}
+		waitFor("a")
+		n.desired.Ports = nil
+		n.publish(rules.UDP, "", 5353, "10.42.0.3:53")
+		n.apply()
+		waitFor("b")
+		if change := n.apply(); change.Chains+change.SetEntries != 0 || change.Connections != 0 {
+			t.Errorf("an unchanged Desired changed %+v", change)
+		}
+		waitFor("b")
+	})
+}
