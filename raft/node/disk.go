@@ -1,0 +1,72 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+
+	"github.com/skerryhq/skerry/raft/fsm"
+	"github.com/skerryhq/skerry/raft/model"
+)
+
+// What lies in <Dir>/raft.
+const (
+	dirRaft       = "raft"
+	dirAudit      = "audit"
+	fileLog       = "log.db"
+	keptSnapshots = 2
+)
+
+// openStores opens the files of a data directory.
+func openStores(cfg Config) (Stores, error) {
+	dir := filepath.Join(cfg.Dir, dirRaft)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Stores{}, fmt.Errorf("make the raft directory: %w", err)
+	}
+	db, err := openLog(filepath.Join(dir, fileLog))
+	if err != nil {
+		return Stores{}, err
+	}
+	fail := func(err error) (Stores, error) { return Stores{}, errors.Join(err, db.Close()) }
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, newLogger(cfg.Log.With("component", "raft")))
+	if err != nil {
+		return fail(fmt.Errorf("open snapshots in %s: %w", dir, err))
+	}
+	audit, err := fsm.OpenAudit(filepath.Join(cfg.Dir, dirAudit), cfg.Audit)
+	if err != nil {
+		return fail(err)
+	}
+	trans, closeTrans := newTransport(cfg)
+	return Stores{Log: db, Stable: db, Snapshots: snaps, Transport: trans, Audit: audit,
+		Close: func() error { return errors.Join(closeTrans(), audit.Close(), db.Close()) }}, nil
+}
+
+// openLog opens the log file, waiting a moment for a predecessor to let go.
+func openLog(path string) (*raftboltdb.BoltStore, error) {
+	db, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
+		Timeout:        2 * time.Second,
+		NoFreelistSync: true, // it is found again by reading the pages; writing it would cost every commit
+		FreelistType:   bbolt.FreelistMapType,
+	}})
+	switch {
+	case errors.Is(err, bbolt.ErrTimeout):
+		return nil, &model.Error{Kind: model.KindConflict, Code: "data_in_use",
+			Detail: fmt.Sprintf("another process has %s open; end that one first", path), Err: err}
+	case err != nil:
+		return nil, damaged(path, err)
+	}
+	return db, nil
+}
+
+// damaged is the sentence for a file that cannot be read.
+func damaged(path string, cause error) error {
+	return &model.Error{Kind: model.KindUnavailable, Code: "data_damaged",
+		Detail: fmt.Sprintf("%s is damaged; keep a copy of it, then restore a backup with `skerry backup restore`, or, if other members are alive, run `skerry reset --data` and join this node again", path),
+		Err:    cause}
+}

@@ -1,0 +1,250 @@
+// Package node runs this host's part of the cluster's state: it opens the log
+// and the snapshots in the data directory, takes part in raft, and turns
+// commands into committed entries.
+//
+// It owns <dir>/raft and <dir>/audit and nothing else. It never decides what to
+// change: the API and the loops propose, raft/state judges. Everything here is
+// safe for concurrent use.
+//
+// A write that Propose acknowledged is on disk (fsync) and applied here.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/skerryhq/skerry/raft/fsm"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
+)
+
+// StreamLayer carries raft between nodes. Dial's address is a node id: raft's
+// own records name nodes by id alone, so that an address can change without
+// touching them.
+type StreamLayer interface {
+	net.Listener
+	Dial(nodeID string, timeout time.Duration) (net.Conn, error)
+}
+
+// Config says how to run a node.
+type Config struct {
+	Dir     string       // data directory; <Dir>/raft and <Dir>/audit are made
+	ID      string       // of this node, the same for ever
+	Version string       // of this binary, for sentences and entries
+	Log     *slog.Logger // nil discards
+	Stream  StreamLayer  // nil: this node alone, without any socket
+
+	// Fatal is called once if the node cannot go on (an entry that this binary
+	// does not know, a full disk): nothing is applied any more and the process
+	// should end. nil logs the sentence and exits with status 70.
+	Fatal func(error)
+
+	Election time.Duration // without a leader for this long, elect one; 0 means 50 ms alone, 500 ms with Stream
+	Audit    fsm.AuditConfig
+}
+
+// Node is this host's member of the cluster.
+type Node struct {
+	cfg  Config
+	log  *slog.Logger
+	fsm  *fsm.FSM
+	raft *raft.Raft
+
+	stores    Stores
+	proposals chan *proposal
+	terms     terms
+	closing   chan struct{} // closed when Close begins
+	ended     chan struct{} // closed when the pipeline has answered all it took
+	closeOnce sync.Once
+	closeErr  error
+	done      sync.WaitGroup
+}
+
+// Stores are the parts under raft; Open makes them from files, tests in memory.
+type Stores struct {
+	Log       raft.LogStore
+	Stable    raft.StableStore
+	Snapshots raft.SnapshotStore
+	Transport raft.Transport
+	Audit     *fsm.Audit   // nil keeps none
+	Close     func() error // nil if there is nothing to close
+}
+
+// Open starts this node from its data directory, which may be empty: then it
+// waits for Bootstrap (or, later, to be joined to a cluster). It checks what it
+// finds before it changes anything.
+//
+// Errors: "data_damaged" names the file and what to do; "version_too_old" if
+// the data belongs to a newer version; "data_in_use" if another process has it.
+func Open(cfg Config) (*Node, error) {
+	if cfg.Dir == "" || cfg.ID == "" {
+		return nil, model.Errorf(model.KindInvalid, "config_invalid", "a node needs a data directory and an id")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := openStores(cfg)
+	if err != nil {
+		return nil, err
+	}
+	n, err := OpenWith(cfg, s)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return n, nil
+}
+
+// OpenWith is Open over given stores, for tests that run in memory. The caller
+// closes the stores if it fails.
+func OpenWith(cfg Config, s Stores) (*Node, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{cfg: cfg, log: cfg.Log.With("component", "raft"), stores: s, closing: make(chan struct{}), ended: make(chan struct{}),
+		proposals: make(chan *proposal, maxBatch)}
+	if n.cfg.Fatal == nil {
+		n.cfg.Fatal = func(err error) {
+			n.log.Error("this node cannot go on", "err", err)
+			os.Exit(70)
+		}
+	}
+	n.fsm = fsm.New(fsm.Config{Version: cfg.Version, Audit: s.Audit, Fatal: n.cfg.Fatal})
+	lead := make(chan bool, 16)
+	r, err := raft.NewRaft(n.raftConfig(lead), n.fsm, s.Log, s.Stable, s.Snapshots, s.Transport)
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	n.raft = r
+	n.terms.changed = make(chan struct{})
+	inflight := make(chan *batch, pipelineDepth)
+	n.done.Go(func() { n.follow(lead) })
+	n.done.Go(func() { n.submit(inflight) })
+	n.done.Go(func() { n.collect(inflight); close(n.ended) })
+	return n, nil
+}
+
+func (n *Node) raftConfig(lead chan<- bool) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.cfg.ID)
+	c.Logger = newLogger(n.log)
+	c.NotifyCh = lead
+	c.BatchApplyCh = true
+	c.MaxAppendEntries = 64 // entries are batches already
+	c.HeartbeatTimeout = n.cfg.Election
+	if c.HeartbeatTimeout == 0 {
+		c.HeartbeatTimeout = 50 * time.Millisecond
+		if n.cfg.Stream != nil {
+			c.HeartbeatTimeout = 500 * time.Millisecond
+		}
+	}
+	c.ElectionTimeout = c.HeartbeatTimeout
+	c.LeaderLeaseTimeout = c.HeartbeatTimeout
+	c.SnapshotThreshold = 4096
+	c.TrailingLogs = 2048
+	c.NoLegacyTelemetry = true
+	return c
+}
+
+// Bootstrap makes this node the only member of a new cluster. Errors:
+// "already_initialized" if the data directory belongs to a cluster.
+func (n *Node) Bootstrap(ctx context.Context) error {
+	servers := []raft.Server{{ID: raft.ServerID(n.cfg.ID), Address: n.stores.Transport.LocalAddr()}}
+	err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error()
+	if errors.Is(err, raft.ErrCantBootstrap) {
+		return model.Errorf(model.KindConflict, "already_initialized", "this node belongs to a cluster already; `skerry reset --data` makes it forget that")
+	}
+	if err != nil {
+		return fmt.Errorf("bootstrap: %w", fromRaft(err))
+	}
+	return n.WaitReady(ctx)
+}
+
+// Bootstrapped says whether this node belongs to a cluster.
+func (n *Node) Bootstrapped() bool {
+	f := n.raft.GetConfiguration()
+	return f.Error() == nil && len(f.Configuration().Servers) > 0
+}
+
+// ID is this node's id.
+func (n *Node) ID() string { return n.cfg.ID }
+
+// View is the state as this node knows it.
+func (n *Node) View() *state.View { return n.fsm.Store().View() }
+
+// Store is for state.Watch and Store.EventSignal.
+func (n *Node) Store() *state.Store { return n.fsm.Store() }
+
+// Audit is the record of what was done; nil if none is kept.
+func (n *Node) Audit() *fsm.Audit { return n.stores.Audit }
+
+// AppliedIndex is the index of the last command applied here.
+func (n *Node) AppliedIndex() uint64 { return n.fsm.Applied() }
+
+// WaitIndex waits until a command's index (Result.Index) is applied here.
+func (n *Node) WaitIndex(ctx context.Context, index uint64) error {
+	done, forget := n.fsm.Await(index)
+	defer forget()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return model.Errorf(model.KindUnavailable, "index_not_reached",
+			"this node has not reached index %d yet (it is at %d); try again", index, n.fsm.Applied())
+	case <-n.closing:
+		return errClosing()
+	}
+}
+
+// Barrier waits until everything that was committed before is applied here, and
+// so confirms that this node leads. Errors: "no_leader".
+func (n *Node) Barrier(ctx context.Context) error {
+	return n.await(ctx, n.raft.Barrier(timeLeft(ctx)))
+}
+
+// await waits for a future of raft, but no longer than ctx.
+func (n *Node) await(ctx context.Context, f raft.Future) error {
+	ch := make(chan error, 1)
+	go func() { ch <- f.Error() }() // ends with the future, at the latest when raft shuts down
+	select {
+	case err := <-ch:
+		return fromRaft(err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Snapshot writes a snapshot now, for backups and tests; raft does it by itself
+// every few thousand entries.
+func (n *Node) Snapshot(ctx context.Context) error {
+	err := n.await(ctx, n.raft.Snapshot())
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return nil
+	}
+	return err
+}
+
+// Stats are raft's own figures, by their names.
+func (n *Node) Stats() map[string]string { return n.raft.Stats() }
+
+// Close ends this node's part. What was acknowledged is on disk.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() {
+		close(n.closing)
+		n.fsm.Close()
+		err := n.raft.Shutdown().Error()
+		n.done.Wait()
+		if n.stores.Close != nil {
+			err = errors.Join(err, n.stores.Close())
+		}
+		n.closeErr = err
+	})
+	return n.closeErr
+}

@@ -1,0 +1,239 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/fsm"
+	"github.com/skerryhq/skerry/raft/model"
+)
+
+// Group commit: proposals that arrive while an entry is on its way to the disk
+// share the next one. An idle pipeline hands a proposal on at once.
+const (
+	maxBatch      = 512       // proposals in one entry
+	maxBatchBytes = 256 << 10 // bytes of commands after which an entry takes no more
+	pipelineDepth = 2         // entries on their way: one to the disk, one being applied
+
+	defaultTimeout = 10 * time.Second
+)
+
+// ErrOutcomeUnknown is under the error of a Propose whose command may or may
+// not have been committed, now or later. Look at the state, or propose again:
+// commands are safe to repeat (fixed ids, expected versions).
+var ErrOutcomeUnknown = errors.New("outcome unknown")
+
+// Result is what a Propose gave.
+type Result struct {
+	Index    uint64            // raft index; the state's View().Index() is at least this
+	Outcomes []command.Outcome // one for each command, in order
+}
+
+// proposal is one call of Propose on its way.
+type proposal struct {
+	envelopes [][]byte
+	size      int
+	done      chan reply // has room for the one reply
+}
+
+type reply struct {
+	res Result
+	err error
+}
+
+// batch is one log entry on its way.
+type batch struct {
+	proposals []*proposal
+	future    raft.ApplyFuture
+}
+
+// Propose commits commands, in order, and waits until they are applied here.
+// Commands are judged one by one: the error is the first refusal (a
+// *model.Error), Result says which were applied. An Origin without a Time gets
+// the present one. ctx bounds the wait (10 s if it has no deadline).
+//
+// Errors besides refusals: "no_leader", "closing", "command_too_large",
+// "level_too_low" (nothing was done); ErrOutcomeUnknown.
+func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, error) {
+	if len(cmds) == 0 {
+		return Result{Index: n.AppliedIndex()}, nil
+	}
+	p, err := n.prepare(cmds)
+	if err != nil {
+		return Result{}, err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
+		defer cancel()
+	}
+	select {
+	case n.proposals <- p:
+	case <-ctx.Done():
+		return Result{}, &model.Error{Kind: model.KindUnavailable, Code: "busy",
+			Detail: "the cluster takes no more changes at the moment; try again", Err: context.Cause(ctx)}
+	case <-n.closing:
+		return Result{}, errClosing()
+	}
+	select {
+	case r := <-p.done:
+		if r.err != nil {
+			return Result{}, r.err
+		}
+		for _, o := range r.res.Outcomes {
+			if o.Err != nil {
+				return r.res, o.Err
+			}
+		}
+		return r.res, nil
+	case <-ctx.Done():
+		return Result{}, unknown(context.Cause(ctx))
+	case <-n.ended: // it came in behind refuseRest
+		return Result{}, errClosing()
+	}
+}
+
+// prepare encodes commands, in the caller's goroutine.
+func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
+	p := &proposal{envelopes: make([][]byte, len(cmds)), done: make(chan reply, 1)}
+	level := n.View().FeatureLevel()
+	for i, c := range cmds {
+		if need := c.Type().MinLevel(); need > level {
+			if level == 0 {
+				return nil, model.Errorf(model.KindUnavailable, "not_initialized", "there is no cluster yet; make one with `skerry init`")
+			}
+			return nil, model.Errorf(model.KindUnavailable, "level_too_low",
+				"%s needs feature level %d and the cluster is at %d: finish the upgrade on every node", c.Type().Name(), need, level)
+		}
+		if o := c.From(); o.Time.IsZero() {
+			o.Time = time.Now().UTC()
+		}
+		e, err := command.Encode(c)
+		if err != nil {
+			return nil, err
+		}
+		p.envelopes[i] = e
+		p.size += len(e)
+	}
+	if p.size > command.MaxEntry {
+		return nil, model.Errorf(model.KindTooLarge, "command_too_large",
+			"this change is %d bytes long; at most %d fit into one", p.size, command.MaxEntry)
+	}
+	return p, nil
+}
+
+// submit gathers proposals into entries and hands them to raft.
+func (n *Node) submit(inflight chan<- *batch) {
+	defer close(inflight)
+	for {
+		select {
+		case p := <-n.proposals:
+			b := &batch{proposals: []*proposal{p}}
+			n.fill(b, p.size)
+			n.send(b)
+			inflight <- b // waits while the pipeline is full
+		case <-n.closing:
+			n.refuseRest()
+			return
+		}
+	}
+}
+
+// fill adds the proposals that are waiting already.
+func (n *Node) fill(b *batch, size int) {
+	for len(b.proposals) < maxBatch && size < maxBatchBytes {
+		select {
+		case p := <-n.proposals:
+			b.proposals = append(b.proposals, p)
+			size += p.size
+		default:
+			return
+		}
+	}
+}
+
+func (n *Node) send(b *batch) {
+	envelopes := make([][]byte, 0, len(b.proposals))
+	for _, p := range b.proposals {
+		envelopes = append(envelopes, p.envelopes...)
+	}
+	b.future = n.raft.Apply(command.EncodeEntry(n.cfg.Version, envelopes), defaultTimeout)
+}
+
+// refuseRest answers the proposals that were never handed to raft.
+func (n *Node) refuseRest() {
+	for {
+		select {
+		case p := <-n.proposals:
+			p.done <- reply{err: errClosing()}
+		default:
+			return
+		}
+	}
+}
+
+// collect waits for entries in order and answers their proposals.
+func (n *Node) collect(inflight <-chan *batch) {
+	for b := range inflight {
+		var outcomes []command.Outcome
+		err := fromRaft(b.future.Error())
+		if err == nil {
+			r, ok := b.future.Response().(fsm.Result)
+			switch {
+			case !ok:
+				err = fmt.Errorf("raft gave %T for an entry", b.future.Response())
+			case r.Err != nil:
+				err = unknown(r.Err)
+			}
+			outcomes = r.Outcomes
+		}
+		for _, p := range b.proposals {
+			if err != nil {
+				p.done <- reply{err: err}
+				continue
+			}
+			k := len(p.envelopes)
+			p.done <- reply{res: Result{Index: b.future.Index(), Outcomes: outcomes[:k:k]}}
+			outcomes = outcomes[k:]
+		}
+	}
+}
+
+// fromRaft turns raft's errors into ours.
+func fromRaft(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return &model.Error{Kind: model.KindUnavailable, Code: "no_leader", Detail: "no leader can take this change at the moment; try again", Err: err}
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return &model.Error{Kind: model.KindUnavailable, Code: "busy", Detail: "the cluster takes no more changes at the moment; try again", Err: err}
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore), errors.Is(err, raft.ErrRaftShutdown):
+		return unknown(err)
+	default:
+		return fmt.Errorf("raft: %w", err)
+	}
+}
+
+func unknown(cause error) error {
+	return &model.Error{Kind: model.KindUnavailable, Code: "outcome_unknown",
+		Detail: "whether this change was made is not known yet; look again before repeating it",
+		Err:    fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)}
+}
+
+func errClosing() error {
+	return model.Errorf(model.KindUnavailable, "closing", "this node is shutting down")
+}
+
+// timeLeft is how long ctx allows, for raft's own timeouts.
+func timeLeft(ctx context.Context) time.Duration {
+	if d, ok := ctx.Deadline(); ok {
+		return max(time.Until(d), time.Millisecond)
+	}
+	return defaultTimeout
+}
