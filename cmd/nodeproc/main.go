@@ -1,0 +1,95 @@
+// Command nodeproc is the small resident processes of a node in one small binary: the log daemon, the process
+// parent of hosts without systemd and the edge. It has flags and signals and no logic, and it imports little, because
+// each of its processes stays in memory all the time. It is installed as skerry-nodeproc.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/skerryhq/skerry/runtime/logs/logd"
+)
+
+const usage = `usage: skerry-nodeproc PROCESS --run-dir DIR --data-dir DIR
+
+Processes:
+  logd        owns the output pipes of all containers
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stderr))
+}
+
+// run returns the exit status: 0 done, 1 failed, 2 usage.
+func run(args []string, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	processes := map[string]func(context.Context, flags, *slog.Logger) error{
+		"logd": runLogd,
+	}
+	process, ok := processes[args[0]]
+	if !ok {
+		fmt.Fprintf(stderr, "skerry-nodeproc: %q is no process\n%s", args[0], usage)
+		return 2
+	}
+	f, err := parse(args[0], args[1:], stderr)
+	if err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintf(stderr, "skerry-nodeproc %s: %v\n", args[0], err)
+		}
+		return 2
+	}
+	// Little memory matters more than speed for processes that mostly wait; two threads of Go code are plenty.
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(64 << 20)
+	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
+
+	log := slog.New(slog.NewTextHandler(stderr, nil)).With("process", args[0])
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := process(ctx, f, log); err != nil {
+		log.Error("process ended", "err", err)
+		return 1
+	}
+	return 0
+}
+
+type flags struct{ runDir, dataDir string }
+
+func parse(name string, args []string, stderr io.Writer) (flags, error) {
+	var f flags
+	set := flag.NewFlagSet("skerry-nodeproc "+name, flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.StringVar(&f.runDir, "run-dir", "/run/skerry", "folder for sockets and pipes")
+	set.StringVar(&f.dataDir, "data-dir", "/var/lib/skerry", "folder for what is kept")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	if set.NArg() > 0 {
+		return f, fmt.Errorf("%q is one word too many", set.Arg(0))
+	}
+	var err error
+	if f.runDir, err = filepath.Abs(f.runDir); err != nil {
+		return f, fmt.Errorf("run dir: %w", err)
+	}
+	if f.dataDir, err = filepath.Abs(f.dataDir); err != nil {
+		return f, fmt.Errorf("data dir: %w", err)
+	}
+	return f, nil
+}
+
+func runLogd(ctx context.Context, f flags, log *slog.Logger) error {
+	return logd.Run(ctx, logd.Config{RunDir: f.runDir, DataDir: f.dataDir, NotifySocket: os.Getenv("NOTIFY_SOCKET"), Log: log})
+}
