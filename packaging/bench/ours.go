@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/skerryhq/skerry/appliance/apptest/debimage"
+)
+
+// ours is a real `skerry daemon --ephemeral` in its own namespace.
+type ours struct {
+	dir    string
+	site   *site
+	daemon *daemon
+	api    *http.Client // over the local socket
+}
+
+const ourAPI = "http://skerry/api/v1"
+
+// startOurs starts the daemon, makes its cluster and imports the image.
+func startOurs(ctx context.Context, o options, scratch string, n int) (peer, error) {
+	binary := filepath.Join(o.bin, "skerry")
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("find our daemon (make build makes it): %w", err)
+	}
+	s := &ours{dir: filepath.Join(scratch, "ours")}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.site, err = newSite(ctx, "ours", n); err != nil {
+		return nil, err
+	}
+	data, runDir := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "run")
+	s.daemon, err = launch(s.site, filepath.Join(s.dir, "daemon.log"), nil, binary, "daemon",
+		"--data-dir", data, "--run-dir", runDir, "--listen", s.site.addr+":7443", "--name", "bench", "--ephemeral")
+	if err != nil {
+		return s, err
+	}
+	socket := filepath.Join(runDir, "skerry.sock")
+	s.api = socketClient(socket)
+	if err := s.daemon.ready(ctx, func(ctx context.Context) error {
+		return call(ctx, s.api, http.MethodGet, ourAPI+"/setup", nil, nil)
+	}); err != nil {
+		return s, err
+	}
+	initialise := exec.CommandContext(ctx, binary, "init", "--run-dir", runDir, "--json")
+	if out, err := initialise.CombinedOutput(); err != nil {
+		return s, fmt.Errorf("skerry init: %w: %s", err, bytes.TrimSpace(out))
+	}
+	archive, err := debimage.Archive(ctx, "busybox")
+	if err != nil {
+		return s, err
+	}
+	f, err := os.Open(archive)
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	return s, call(ctx, s.api, http.MethodPost, ourAPI+"/image-imports", f, nil, "Content-Type", "application/x-tar")
+}
+
+func (s *ours) name() string { return "ours" }
+
+// run is what `skerry run -d -p` asks the daemon for.
+func (s *ours) run(ctx context.Context, i int) (timing, error) {
+	name := fmt.Sprintf("bench-%d", i)
+	begin := time.Now()
+	err := call(ctx, s.api, http.MethodPost, ourAPI+"/apps?wait=60", map[string]any{
+		"name": name, "pull": "never",
+		"services": map[string]any{"web": map[string]any{
+			"replicas": 1,
+			"ports":    []map[string]any{{"hostPort": firstPort + i, "containerPort": serverPort}},
+			"container": map[string]any{
+				"image": imageName, "command": serverCommand, "memoryBytes": memoryLimit, "restart": "no",
+			},
+		}},
+	}, nil)
+	if err != nil {
+		return timing{}, err
+	}
+	t := timing{running: time.Since(begin)}
+	if err := s.site.answered(ctx, firstPort+i); err != nil {
+		return t, err
+	}
+	t.answered = time.Since(begin)
+	t.steps, err = s.trace(ctx, name)
+	return t, err
+}
+
+// trace reads where the time of a start went: the container's status carries the
+// node's own timings as a list of {step, tookMs} in the order of their ends.
+func (s *ours) trace(ctx context.Context, app string) ([]step, error) {
+	var list struct {
+		Items []struct {
+			Status struct {
+				Trace []struct {
+					Step   string  `json:"step"`
+					TookMs float64 `json:"tookMs"`
+				} `json:"trace"`
+			} `json:"status"`
+		} `json:"items"`
+	}
+	if err := call(ctx, s.api, http.MethodGet, ourAPI+"/containers?app="+app, nil, &list); err != nil {
+		return nil, err
+	}
+	var steps []step
+	for _, c := range list.Items {
+		for _, t := range c.Status.Trace {
+			steps = append(steps, step{t.Step, time.Duration(t.TookMs * float64(time.Millisecond))})
+		}
+	}
+	return steps, nil
+}
+
+func (s *ours) remove(ctx context.Context, i int) error {
+	return call(ctx, s.api, http.MethodDelete, fmt.Sprintf("%s/apps/bench-%d?force=true&wait=60", ourAPI, i), nil, nil)
+}
+
+// class sorts the processes for the memory figures.
+func (s *ours) class(p process) string {
+	program := filepath.Base(p.argv[0])
+	switch {
+	case strings.HasPrefix(program, "containerd-shim"):
+		return "shims"
+	case program == "containerd":
+		return "engine"
+	case program == "skerry" && len(p.argv) > 1 && p.argv[1] == "daemon":
+		return "daemon"
+	case strings.HasPrefix(program, "skerry"):
+		return "helpers"
+	}
+	return "others"
+}
+
+func (s *ours) folder() string { return s.dir }
+
+func (s *ours) census(ctx context.Context) (census, error) {
+	c, err := takeCensus(s.dir).network(ctx, s.site.node)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := s.engineSocket()
+	if err != nil {
+		return nil, err
+	}
+	return c.engine(ctx, socket)
+}
+
+// engineSocket finds the engine's socket under the run folder; where in it the
+// engine lives is the daemon's own business.
+func (s *ours) engineSocket() (string, error) {
+	found := ""
+	err := filepath.WalkDir(filepath.Join(s.dir, "run"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "containerd.sock" {
+			found = path
+		}
+		return nil // what vanishes while we walk is not the socket
+	})
+	if err == nil && found == "" {
+		err = errors.New("no containerd.sock under the run folder")
+	}
+	return found, err
+}
+
+func (s *ours) close() error {
+	var errs []error
+	if s.daemon != nil {
+		errs = append(errs, s.daemon.stop(30*time.Second))
+		if left := under(s.dir); len(left) > 0 {
+			errs = append(errs, fmt.Errorf("the ephemeral daemon left %d processes, the first is %v", len(left), left[0].argv))
+		}
+		if left := mountsUnder(s.dir); len(left) > 0 {
+			errs = append(errs, fmt.Errorf("the ephemeral daemon left %d mounts, the first is %s", len(left), left[0]))
+		}
+	}
+	return errors.Join(append(errs, sweep(s.dir), s.site.close())...)
+}
+
+// apiWrites measures state writes through the whole API: TLS, token, gate, raft.
+func apiWrites(ctx context.Context, _ options, peers []peer) error {
+	var s *ours
+	for _, p := range peers {
+		if found, ok := p.(*ours); ok {
+			s = found
+		}
+	}
+	if s == nil {
+		return errors.New("the section api needs our daemon")
+	}
+	var token struct {
+		Token string `json:"token"`
+	}
+	err := call(ctx, s.api, http.MethodPost, ourAPI+"/api-tokens", map[string]any{"name": "bench", "role": "admin"}, &token)
+	if err != nil {
+		return err
+	}
+	// The certificate is of the cluster's own authority; what it costs is the same.
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: s.site.dial, MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // loopback benchmark of our own daemon
+	}}
+	defer client.CloseIdleConnections()
+	url := "https://" + s.site.addr + ":7443/api/v1/api-tokens"
+	for _, clients := range []int{1, 64} {
+		perClient := 4000 / clients
+		if clients == 1 {
+			perClient = 500
+		}
+		var latency series
+		rates := &series{}
+		for round := range 4 {
+			begin := time.Now()
+			err := each(ctx, clients, clients, func(ctx context.Context, c int) error {
+				for i := range perClient {
+					sent := time.Now()
+					body, err := json.Marshal(map[string]any{
+						"name": fmt.Sprintf("b%d-%d-%d-%d", clients, round, c, i), "role": "viewer", "ttlSeconds": 3600,
+					})
+					if err != nil {
+						return err
+					}
+					if err := call(ctx, client, http.MethodPost, url, bytes.NewReader(body), nil,
+						"Authorization", "Bearer "+token.Token, "Content-Type", "application/json"); err != nil {
+						return err
+					}
+					if round > 0 {
+						latency.addSince(sent)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("writes through the API: %w", err)
+			}
+			if round > 0 { // the first one makes the connections
+				rates.add(float64(clients*perClient) / time.Since(begin).Seconds())
+			}
+		}
+		rates.print(fmt.Sprintf("api_write_%d_clients", clients), "writes/s")
+		latency.print(fmt.Sprintf("api_write_%d_clients_latency", clients), "ms")
+	}
+	return nil
+}
