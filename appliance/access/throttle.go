@@ -64,14 +64,18 @@ func inWords(seconds int) string {
 	}
 }
 
-// Allow says whether a sign-in may be tried at now; a *ThrottleError if not.
-func (t *Throttle) Allow(now time.Time, name, addr string) error {
+// Try asks to try a sign-in at now; a *ThrottleError if it may not be tried.
+// Otherwise it counts as wrong until Succeeded says that it was not, so that
+// many at once gain nothing.
+func (t *Throttle) Try(now time.Time, name, addr string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	byName := t.wait(now, "n:"+name, freeFailuresPerName)
 	byAddr := t.wait(now, "a:"+addr, freeFailuresPerAddr)
 	switch {
 	case byName <= 0 && byAddr <= 0:
+		t.count(now, "n:"+name)
+		t.count(now, "a:"+addr)
 		return nil
 	case byName >= byAddr:
 		return &ThrottleError{Wait: byName, What: "this name"}
@@ -80,23 +84,15 @@ func (t *Throttle) Allow(now time.Time, name, addr string) error {
 	}
 }
 
-// Failed counts a wrong password. addr is empty for callers that have none.
-func (t *Throttle) Failed(now time.Time, name, addr string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.rows == nil {
-		t.rows = map[string]*failures{}
-	}
-	t.count(now, "n:"+name)
-	t.count(now, "a:"+addr)
-}
-
-// Succeeded forgives a name. The address keeps its count: one known password
+// Succeeded forgives a name, and the address this one try: one known password
 // must not open the way to guessing others.
-func (t *Throttle) Succeeded(name string) {
+func (t *Throttle) Succeeded(name, addr string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.rows, "n:"+name)
+	if f, ok := t.rows["a:"+addr]; ok && f.n > 0 {
+		f.n--
+	}
 }
 
 func (t *Throttle) wait(now time.Time, k string, free int) time.Duration {
@@ -108,6 +104,9 @@ func (t *Throttle) wait(now time.Time, k string, free int) time.Duration {
 }
 
 func (t *Throttle) count(now time.Time, k string) {
+	if t.rows == nil {
+		t.rows = map[string]*failures{}
+	}
 	f, ok := t.rows[k]
 	if !ok || now.Sub(f.last) > forgetAfter {
 		if !ok && len(t.rows) >= maxThrottled {
