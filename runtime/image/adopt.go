@@ -1,0 +1,87 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// adopt turns blobs that are in the content store into an image: everything that
+// this host needs must be there and be sound, references are labelled for the
+// engine's garbage collection, the layers are unpacked, the record is written
+// last. The caller holds a lease.
+func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits, strict bool, progress func(Progress)) error {
+	if !images.IsManifestType(target.MediaType) && !images.IsIndexType(target.MediaType) {
+		return refuse("image %s: its type %q is neither a manifest nor an index", target.Digest, clip(target.MediaType))
+	}
+	cs := s.client.ContentStore()
+	m, cfg, err := s.manifest(ctx, target)
+	if err != nil {
+		if errors.Is(err, ErrRefused) || errors.Is(err, ErrPlatform) || !errdefs.IsNotFound(err) {
+			return err
+		}
+		return refuse("image %s is incomplete: %v", target.Digest, err)
+	}
+	if p := (ocispec.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}); p.Architecture != "" && !s.platform.Match(p) {
+		return fmt.Errorf("image %s is for %s, this host runs %s: %w", target.Digest, platforms.Format(p), platforms.DefaultString(), ErrPlatform)
+	}
+	var done, total int64
+	for _, l := range m.Layers {
+		total += l.Size
+	}
+	for i, l := range m.Layers {
+		if !images.IsLayerType(l.MediaType) {
+			return refuse("image %s: layer %s has the type %q, which is not a file system layer", target.Digest, l.Digest, clip(l.MediaType))
+		}
+		info, err := cs.Info(ctx, l.Digest)
+		if err != nil || info.Size != l.Size {
+			return refuse("image %s: layer %s of %d bytes is missing", target.Digest, l.Digest, l.Size)
+		}
+		if progress != nil {
+			progress(Progress{Step: "check", Item: l.Digest.String(), Done: done, Total: total})
+		}
+		if err := s.checkLayer(ctx, l, cfg.RootFS.DiffIDs[i], lim, strict); err != nil {
+			return err
+		}
+		done += l.Size
+	}
+	if err := s.label(ctx, target); err != nil {
+		return err
+	}
+	if progress != nil {
+		progress(Progress{Step: "unpack", Item: target.Digest.String(), Done: total, Total: total})
+	}
+	if err := s.unpack(ctx, images.Image{Name: target.Digest.String(), Target: target}); err != nil {
+		return err
+	}
+	_, err = s.record(ctx, target)
+	return err
+}
+
+// label writes the references from each document to its children, which is what
+// keeps the children from the garbage collection. Platforms whose manifests are
+// not here are skipped.
+func (s *Store) label(ctx context.Context, target ocispec.Descriptor) error {
+	cs := s.client.ContentStore()
+	present := images.HandlerFunc(func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		if !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
+			return nil, nil
+		}
+		if _, err := cs.Info(ctx, d.Digest); err != nil {
+			if errdefs.IsNotFound(err) {
+				return nil, images.ErrSkipDesc
+			}
+			return nil, err
+		}
+		return images.Children(ctx, cs, d)
+	})
+	if err := images.Walk(ctx, images.SetChildrenLabels(cs, present), target); err != nil {
+		return fmt.Errorf("label the parts of image %s: %w", target.Digest, err)
+	}
+	return nil
+}
