@@ -82,20 +82,30 @@ func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, er
 	}
 	select {
 	case r := <-p.done:
-		if r.err != nil {
-			return Result{}, r.err
-		}
-		for _, o := range r.res.Outcomes {
-			if o.Err != nil {
-				return r.res, o.Err
-			}
-		}
-		return r.res, nil
+		return r.give()
 	case <-ctx.Done():
 		return Result{}, unknown(context.Cause(ctx))
-	case <-n.ended: // it came in behind refuseRest
+	case <-n.ended:
+	}
+	select {
+	case r := <-p.done:
+		return r.give()
+	default: // it came in behind refuseRest
 		return Result{}, errClosing()
 	}
+}
+
+// give is what Propose returns for a reply.
+func (r reply) give() (Result, error) {
+	if r.err != nil {
+		return Result{}, r.err
+	}
+	for _, o := range r.res.Outcomes {
+		if o.Err != nil {
+			return r.res, o.Err
+		}
+	}
+	return r.res, nil
 }
 
 // prepare encodes commands, in the caller's goroutine.

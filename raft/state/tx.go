@@ -27,7 +27,7 @@ type tx struct {
 // change is one write, remembered so that a refusal leaves nothing behind.
 type change struct {
 	table    string
-	old, new any
+	old, new any // nil old: created; nil new: deleted
 }
 
 func (t *tx) begin(index uint64) {
@@ -44,10 +44,14 @@ func (t *tx) end() {
 	must(t.txn.Insert(tabMeta, &m))
 }
 
-// put writes an object; id is its key in the table.
-func (t *tx) put(table string, id []byte, o any) {
-	old, err := t.txn.First(table, idxID, id)
-	must(err)
+// create writes an object that is not there yet.
+func (t *tx) create(table string, o any) {
+	must(t.txn.Insert(table, o))
+	t.journal = append(t.journal, change{table: table, new: o})
+}
+
+// replace writes a changed copy of old, with the same id.
+func (t *tx) replace(table string, old, o any) {
 	must(t.txn.Insert(table, o))
 	t.journal = append(t.journal, change{table: table, old: old, new: o})
 }
@@ -62,10 +66,9 @@ func (t *tx) del(table string, o any) {
 func (t *tx) undo() {
 	for i := len(t.journal) - 1; i >= 0; i-- {
 		c := t.journal[i]
-		switch {
-		case c.old == nil:
+		if c.old == nil {
 			must(t.txn.Delete(c.table, c.new))
-		default:
+		} else {
 			must(t.txn.Insert(c.table, c.old))
 		}
 	}
@@ -86,10 +89,161 @@ func (t *tx) apply(c command.Command) command.Outcome {
 	return command.Outcome{Refused: refused}
 }
 
+// dispatch finds the rule for a command.
 func (t *tx) dispatch(c command.Command) ([]command.Refusal, *model.Error) {
 	switch c := c.(type) {
+	case *command.SetContainerStatus:
+		return t.setContainerStatus(c), nil
+	case *command.ForgetContainers:
+		return t.forgetContainers(c), nil
+	case *command.InitCluster:
+		return nil, t.initCluster(c)
+	case *command.RaiseLevel:
+		return nil, t.raiseLevel(c)
+	case *command.AuditOnly:
+		return nil, nil
+	case *command.PutTenant:
+		return nil, t.putTenant(c)
+	case *command.DeleteTenant:
+		return nil, t.deleteTenant(c)
+	case *command.PutUser:
+		return nil, t.putUser(c)
+	case *command.DeleteUser:
+		return nil, t.deleteUser(c)
+	case *command.SetPassword:
+		return nil, t.setPassword(c)
+	case *command.UseSetupToken:
+		return nil, t.useSetupToken(c)
+	case *command.PutAPIToken:
+		return nil, t.putAPIToken(c)
+	case *command.DeleteAPIToken:
+		return nil, t.deleteAPIToken(c)
+	case *command.PutSession:
+		return nil, t.putSession(c)
+	case *command.DeleteSession:
+		return nil, t.deleteSession(c)
+	case *command.DeleteSessions:
+		return nil, t.deleteSessions(c)
+	case *command.PutNode:
+		return nil, t.putNode(c)
+	case *command.SetNodeStatus:
+		return nil, t.setNodeStatus(c)
+	case *command.PutApp:
+		return nil, t.putApp(c)
+	case *command.RemoveApp:
+		return nil, t.removeApp(c)
+	case *command.SetAppStopped:
+		return nil, t.setAppStopped(c)
+	case *command.SetServiceReplicas:
+		return nil, t.setServiceReplicas(c)
+	case *command.SetServiceStopped:
+		return nil, t.setServiceStopped(c)
+	case *command.SetServiceStatus:
+		return nil, t.setServiceStatus(c)
+	case *command.SetIntent:
+		return nil, t.setIntent(c)
+	case *command.PutContainers:
+		return nil, t.putContainers(c)
+	case *command.AssignContainers:
+		return nil, t.assignContainers(c)
+	case *command.PutVolume:
+		return nil, t.putVolume(c)
+	case *command.DeleteVolume:
+		return nil, t.deleteVolume(c)
+	case *command.PutImage:
+		return nil, t.putImage(c)
+	case *command.DeleteImage:
+		return nil, t.deleteImage(c)
 	default:
-		// The FSM refuses unknown types before they come here.
+		// Decode refuses unknown numbers, and a test applies every known one.
 		panic(fmt.Sprintf("state: no rule for %s", c.Type().Name()))
+	}
+}
+
+// created stamps a new object.
+func (t *tx) created(m *model.Meta) {
+	m.Version, m.CreatedAt, m.UpdatedAt = t.index, t.now, t.now
+}
+
+// updated stamps a changed copy.
+func (t *tx) updated(m *model.Meta) { m.Version, m.UpdatedAt = t.index, t.now }
+
+// expect judges ExpectVersion against what is there; m is nil if nothing is.
+// word and ref name the object in the sentence.
+func expect(m *model.Meta, expected uint64, word, ref string) *model.Error {
+	switch {
+	case m == nil && expected == command.MustNotExist:
+		return nil
+	case m == nil:
+		return notFound(word, ref)
+	case expected == command.MustNotExist:
+		return model.Errorf(model.KindConflict, "already_exists", "%s %s exists already; to change it, send the version that you read", word, m.Name)
+	case expected == command.AnyVersion || expected == m.Version:
+		return nil
+	default:
+		return model.Errorf(model.KindStale, "stale_version",
+			"%s %s was changed by somebody else (it is at version %d, this change is for %d); read it again and repeat", word, m.Name, m.Version, expected)
+	}
+}
+
+// maxName bounds every name, in bytes.
+const maxName = 512
+
+// checkName refuses names that the indexes could not hold. What a name may look
+// like is for the API to say.
+func checkName(name string) *model.Error {
+	if name == "" || len(name) > maxName {
+		return model.Errorf(model.KindInvalid, "name_invalid", "a name has 1 to %d bytes, this one has %d", maxName, len(name)).At("name")
+	}
+	for i := range len(name) {
+		if name[i] < 0x20 || name[i] == 0x7f {
+			return model.Errorf(model.KindInvalid, "name_invalid", "a name must not hold control characters").At("name")
+		}
+	}
+	return nil
+}
+
+// checkID refuses a command that lacks the id of a new object.
+func checkID(id, word string) *model.Error {
+	if id == "" || checkName(id) != nil {
+		return model.Errorf(model.KindInvalid, "id_missing", "a new %s needs an id", word)
+	}
+	return nil
+}
+
+func nameTaken(word, name, where string) *model.Error {
+	return model.Errorf(model.KindConflict, "name_taken", "there is %s %s named %q already%s; choose another name", article(word), word, name, where).At("name")
+}
+
+// metaOf gives the Meta of an object that may not be there.
+func metaOf[T any](n named[T], o *T, ok bool) *model.Meta {
+	if !ok {
+		return nil
+	}
+	return n.meta(o)
+}
+
+// MaxEvents is how many events are kept.
+const MaxEvents = 10_000
+
+// eventsPerIndex is the room that Event.Seq leaves for one raft index.
+const eventsPerIndex = 1024
+
+// event adds an event. Beyond the room of one index further ones are dropped.
+func (t *tx) event(e model.Event) {
+	if t.events >= eventsPerIndex {
+		return
+	}
+	e.Seq = t.index*eventsPerIndex + uint64(t.events)
+	e.Time = t.now
+	t.events++
+	t.create(tabEvents, &e)
+	t.newEvents = true
+	if t.meta.Events < MaxEvents {
+		t.meta.Events++
+		return
+	}
+	if oldest, ok := firstPrefix[model.Event](&t.v, tabEvents, idxID, nil); ok {
+		t.del(tabEvents, oldest)
 	}
 }
