@@ -248,9 +248,12 @@ func TestContainersAreConfined(t *testing.T) {
 		n.host.Run("ip", "route", "add", "100.100.100.200/32", "dev", "eth0")
 		n.outside.ServeName("metadata", 80)
 		n.publish(rules.TCP, "", 30000, "10.42.0.3:80")
+		n.publish(rules.UDP, "", 53, "10.42.0.3:80") // takes nobody's names away
+		n.publish(rules.TCP, "", 53, "10.42.0.3:80")
 		n.apply()
 
 		host := n.host.Address.String()
+		answers(t, n.outside, true, host+":53", "b", "")
 		answers(t, n.host, false, "169.254.169.254:80", "metadata", "") // the host itself may
 		answers(t, n.outside, false, host+":7443", "control", "")
 		for _, udp := range []bool{false, true} {
@@ -369,6 +372,8 @@ func TestDriftIsFoundAndRepaired(t *testing.T) {
 			{command, "-I", "FORWARD", "-s", "198.51.100.1", "-j", "DROP"}, // ours is not first any more
 			{command, "-A", "FORWARD", "-j", rules.Prefix + "FORWARD"},     // twice
 			{command, "-I", rules.Prefix + "INPUT", "-j", "ACCEPT"},
+			{command, "-R", rules.Prefix + "INPUT", "1", "-j", "ACCEPT"}, // one replaced, their number is the same
+			{command, "-t", "nat", "-D", rules.Prefix + "PORTS", "1"},
 			{"ipset", "flush", rules.SourceSet},
 			{"sh", "-c", command + " -F; " + command + " -X; " + command + " -t nat -F; " + command + " -t nat -X; " +
 				command + " -t raw -F; " + command + " -t raw -X; ipset destroy"}, // like nft flush ruleset
@@ -479,4 +484,61 @@ func TestUDPClientFollowsTheBackend(t *testing.T) {
 		}
 		waitFor("b")
 	})
+}
+
+// BenchmarkApply measures what one more container with one more port costs, and its removal.
+func BenchmarkApply(b *testing.B) {
+	netnstest.Require(b)
+	for _, command := range []string{"iptables-nft", "iptables-legacy"} {
+		for _, ports := range []int{0, 1000} {
+			b.Run(fmt.Sprintf("%s/%d", command, ports), func(b *testing.B) {
+				h := netnstest.NewHost(b, "host")
+				d := rules.Desired{Pool: netip.MustParsePrefix("10.42.0.0/16"), NodePools: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/20")}}
+				add := func(i int) {
+					a := netip.AddrFrom4([4]byte{10, 42, byte(i >> 8), byte(i)})
+					d.Endpoints = append(d.Endpoints, rules.Endpoint{Address: a, Veth: fmt.Sprintf("skv%d", i), Networks: []string{"shop"}})
+					d.Ports = append(d.Ports, rules.Port{Proto: rules.TCP, HostPort: uint16(30000 + i), Backends: []netip.AddrPort{netip.AddrPortFrom(a, 80)}})
+				}
+				for i := range ports {
+					add(i)
+				}
+				var first, more, less, same time.Duration
+				h.Must(func() error {
+					table, err := iptables.New(iptables.Config{Command: command, Log: slog.New(slog.DiscardHandler)})
+					if err != nil {
+						return err
+					}
+					defer table.Close()
+					took := func(sum *time.Duration) error {
+						start := time.Now()
+						_, err := table.Apply(b.Context(), d)
+						*sum += time.Since(start)
+						return err
+					}
+					if err := took(&first); err != nil {
+						return err
+					}
+					for b.Loop() {
+						add(ports)
+						if err := took(&more); err != nil {
+							return err
+						}
+						if err := took(&same); err != nil {
+							return err
+						}
+						d.Endpoints, d.Ports = d.Endpoints[:ports], d.Ports[:ports]
+						if err := took(&less); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				ms := func(d time.Duration, n int) float64 { return float64(d.Microseconds()) / 1000 / float64(n) }
+				b.ReportMetric(ms(first, 1), "first-ms")
+				b.ReportMetric(ms(more, b.N), "publish-ms")
+				b.ReportMetric(ms(less, b.N), "remove-ms")
+				b.ReportMetric(ms(same, b.N), "same-ms")
+			})
+		}
+	}
 }

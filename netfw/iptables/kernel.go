@@ -33,11 +33,10 @@ func parseSave(text string) kernelTables {
 	return out
 }
 
-// holds reports whether the kernel's chain is c: it carries c's hash and as many rules as c. A rule replaced by hand
-// with another in its place is not seen; one added or removed is.
+// holds reports whether the kernel's chain is c: the same marks in the same order, and no rule without one.
 func (k kernelTables) holds(c rules.Chain) bool {
-	found := k[c.Table][c.Name]
-	return len(found) == len(c.Rules) && len(found) > 0 && strings.Contains(found[0], "skerry:"+c.Hash)
+	found, exists := k[c.Table][c.Name]
+	return exists && slices.EqualFunc(found, c.Rules, func(a, b string) bool { return rules.Mark(a) == rules.Mark(b) })
 }
 
 // hooked reports whether the built-in chain jumps to ours first, and only once.

@@ -255,30 +255,6 @@ func (t *Table) Remove(ctx context.Context) error {
 	return err
 }
 
-// diff is the smallest restore text that leads from one ruleset to another.
-func diff(from, to rules.Ruleset) (text string, chains int) {
-	had := make(map[string]string, len(from.Chains))
-	for _, c := range from.Chains {
-		had[c.Table+" "+c.Name] = c.Hash
-	}
-	var changed []rules.Chain
-	extra := map[string][]string{}
-	for _, c := range to.Chains {
-		key := c.Table + " " + c.Name
-		if had[key] != c.Hash {
-			changed = append(changed, c)
-		}
-		delete(had, key)
-	}
-	for _, c := range from.Chains {
-		if _, gone := had[c.Table+" "+c.Name]; gone {
-			extra[c.Table] = append(extra[c.Table], "-F "+c.Name, "-X "+c.Name)
-			chains++
-		}
-	}
-	return rules.Restore(changed, extra), len(changed) + chains
-}
-
 func (t *Table) save(ctx context.Context) (kernelTables, error) {
 	out, err := t.run(ctx, "-save", "")
 	if err != nil {

@@ -28,6 +28,7 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
@@ -68,8 +69,11 @@ type Attachment struct {
 type Links struct {
 	cfg  Config
 	host *netlink.Handle
+	raw  map[int]*nl.SocketHandle // for what netlink.Handle does not offer
 	ns   netns.NsHandle
 	lo   int
+
+	doomed doomed
 
 	mu   sync.Mutex
 	busy map[string]chan struct{} // ids being worked on; guarded by mu
@@ -107,17 +111,28 @@ func New(cfg Config) (*Links, error) {
 		ns.Close()
 		return nil, fmt.Errorf("open route netlink socket: %w", err)
 	}
+	socket, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		host.Close()
+		ns.Close()
+		return nil, fmt.Errorf("open route netlink socket: %w", err)
+	}
 	lo, err := host.LinkByName("lo")
 	if err != nil {
+		socket.Close()
 		host.Close()
 		ns.Close()
 		return nil, fmt.Errorf("find loopback interface: %w", err)
 	}
-	return &Links{cfg: cfg, host: host, ns: ns, lo: lo.Attrs().Index, busy: map[string]chan struct{}{}}, nil
+	raw := map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
+	return &Links{cfg: cfg, host: host, raw: raw, ns: ns, lo: lo.Attrs().Index, busy: map[string]chan struct{}{}}, nil
 }
 
 // Close gives the handles back. Connections stay.
 func (l *Links) Close() {
+	for _, s := range l.raw {
+		s.Close()
+	}
 	l.host.Close()
 	l.ns.Close()
 }
@@ -179,23 +194,6 @@ func (l *Links) Remove(ctx context.Context, id string) error {
 		return err
 	}
 	return removeNamespace(l.Path(id))
-}
-
-// removeVeth deletes the pair by its host end. It does not wait for the namespace to die, which the kernel does late.
-func (l *Links) removeVeth(name string) error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
-	link, err := l.host.LinkByName(name)
-	if _, gone := errors.AsType[netlink.LinkNotFoundError](err); gone {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("find interface %s: %w", name, err)
-	}
-	if err := l.host.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("remove interface %s: %w", name, err)
-	}
-	return nil
 }
 
 func removeNamespace(path string) error {

@@ -131,8 +131,15 @@ func nat(d Desired) []Chain {
 		post = append(post, fmt.Sprintf("-s %s ! -d %s ! %s-j MASQUERADE", p, d.Pool, out))
 	}
 
+	entry := []string{}
+	if d.Resolver.IsValid() {
+		// Whoever publishes port 53 must not receive what all containers ask the resolver.
+		entry = append(entry, "-d "+d.Resolver.Addr().String()+"/32 -j RETURN")
+	}
+	entry = append(entry, "-m addrtype --dst-type LOCAL -j "+Prefix+"PORTS")
+
 	chains := []Chain{
-		newChain("nat", Prefix+"NAT", "-m addrtype --dst-type LOCAL -j "+Prefix+"PORTS"),
+		newChain("nat", Prefix+"NAT", entry...),
 		newChain("nat", Prefix+"PORTS", dispatch...),
 		newChain("nat", Prefix+"POST", post...),
 	}

@@ -12,11 +12,11 @@
 package rules
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -76,8 +76,7 @@ type Desired struct {
 // Chain is one chain of ours, whole.
 type Chain struct {
 	Table, Name string
-	Rules       []string // without "-A NAME"; the first carries Hash as a comment
-	Hash        string   // of the other rules
+	Rules       []string // without "-A NAME"; each carries its own hash as a comment, see Mark
 }
 
 // Hook makes a built-in chain jump to one of ours, before anything else in it.
@@ -118,6 +117,9 @@ func Hooks() []Hook {
 	}
 }
 
+// Tables lists the tables that Skerry has chains in.
+func Tables() []string { return []string{"filter", "nat", "raw"} }
+
 // Render checks d and renders it. An error names the first thing that is wrong and leaves nothing half rendered.
 func Render(d Desired) (Ruleset, error) {
 	d, err := normalize(d)
@@ -156,7 +158,7 @@ func (r Ruleset) Text() string {
 // a table (for instance a hook, or the removal of a chain) after them. Each table is one atomic step.
 func Restore(chains []Chain, extra map[string][]string) string {
 	var b strings.Builder
-	for _, table := range []string{"filter", "nat", "raw"} {
+	for _, table := range Tables() {
 		var own []Chain
 		for _, c := range chains {
 			if c.Table == table {
@@ -183,11 +185,29 @@ func Restore(chains []Chain, extra map[string][]string) string {
 	return b.String()
 }
 
-// newChain seals the rules with a comment that carries their hash. iptables-save never prints what was loaded
-// (it adds matches, reorders them and rounds numbers), so the comment is how drift is found.
+// newChain marks every rule with its own hash. iptables-save never prints what was loaded (it adds matches, reorders
+// them and rounds numbers), so the marks are how drift is found, and how a changed chain is edited rule by rule.
 func newChain(table, name string, body ...string) Chain {
-	sum := sha256.Sum256([]byte(strings.Join(body, "\n")))
-	hash := hex.EncodeToString(sum[:8])
-	return Chain{Table: table, Name: name, Hash: hash,
-		Rules: append([]string{`-m comment --comment "skerry:` + hash + `"`}, body...)}
+	c := Chain{Table: table, Name: name, Rules: make([]string, len(body))}
+	for i, rule := range body {
+		h := fnv.New64a()
+		h.Write([]byte(rule))
+		c.Rules[i] = markPrefix + strconv.FormatUint(h.Sum64(), 16) + `" ` + rule
+	}
+	return c
+}
+
+const markPrefix = `-m comment --comment "skerry:`
+
+// Mark finds the hash in a rule, ours or as iptables-save prints it. Empty: the rule is not ours.
+func Mark(rule string) string {
+	_, after, found := strings.Cut(rule, "skerry:")
+	if !found {
+		return ""
+	}
+	end := strings.IndexFunc(after, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') })
+	if end < 0 {
+		return after
+	}
+	return after[:end]
 }

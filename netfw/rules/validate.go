@@ -98,6 +98,9 @@ func checkPorts(d *Desired) error {
 		if p.HostPort == 0 {
 			return fmt.Errorf("published port 0/%s: ports go from 1 to 65535", p.Proto)
 		}
+		if slices.Contains(d.Control, p.HostPort) {
+			return fmt.Errorf("published port %d/%s: the node itself uses it", p.HostPort, p.Proto)
+		}
 		if p.HostIP.IsValid() && !p.HostIP.Is4() {
 			return fmt.Errorf("published port %d/%s: address %s is not IPv4", p.HostPort, p.Proto, p.HostIP)
 		}
