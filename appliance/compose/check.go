@@ -16,29 +16,29 @@ import (
 // or an empty string.
 
 var (
-	namePattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	volumePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
+	namePattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`)
+	volumePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
 	hostPattern   = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
 	userPattern   = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.$-]{0,63}(:[a-zA-Z0-9_][a-zA-Z0-9_.$-]{0,63})?$`)
 )
 
 func checkServiceName(s string) string {
 	if !namePattern.MatchString(s) {
-		return fmt.Sprintf("%s cannot be the name of a service; use lower-case letters, digits and `-`, at most 63", quote(s))
+		return fmt.Sprintf("%s cannot be the name of a service; use lower-case letters, digits, `-` and `_`, at most 63", quote(s))
 	}
 	return ""
 }
 
 func checkAppName(s string) string {
 	if !namePattern.MatchString(s) {
-		return fmt.Sprintf("%s cannot be the name of an app; use lower-case letters, digits and `-`, at most 63", quote(s))
+		return fmt.Sprintf("%s cannot be the name of an app; use lower-case letters, digits, `-` and `_`, at most 63", quote(s))
 	}
 	return ""
 }
 
 func checkVolumeName(s string) string {
 	if !volumePattern.MatchString(s) {
-		return fmt.Sprintf("%s cannot be the name of a volume; use letters, digits, `_`, `.` and `-`, at most 128", quote(s))
+		return fmt.Sprintf("%s cannot be the name of a volume; use letters, digits, `_`, `.` and `-`, at most 63", quote(s))
 	}
 	return ""
 }
@@ -134,8 +134,8 @@ func sentence(err error) string {
 
 func checkPids(s string) string {
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 1 || n > 4_194_304 {
-		return fmt.Sprintf("a limit of %s processes is not possible; write a number from 1 to 4194304, or remove the key for the platform's limit", s)
+	if err != nil || n < -1 || n == 0 || n > 4_194_304 {
+		return fmt.Sprintf("a limit of %s processes is not possible; write a number from 1 to 4194304, -1 for no limit, or remove the key for the platform's own", s)
 	}
 	return ""
 }
@@ -183,8 +183,8 @@ func checkGrace(s string) string {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s is not a duration; write for example 30s or 1m30s", quote(s))
-	case d < time.Second || d > time.Hour:
-		return fmt.Sprintf("%s is not possible; write a duration from 1s to 1h", quote(s))
+	case d < time.Second || d > 24*time.Hour:
+		return fmt.Sprintf("%s is not possible; write a duration from 1s to 24h", quote(s))
 	case d%time.Second != 0:
 		return fmt.Sprintf("%s is not in whole seconds; write for example 30s", quote(s))
 	}

@@ -15,8 +15,8 @@ import (
 // The bounds of resources that a container may ask for.
 const (
 	MinMemory   = 6 << 20 // bytes: below this no process starts reliably
-	MaxMemory   = 64 << 40
-	MaxCPUs     = 4096 // cores
+	MaxMemory   = 1 << 50
+	MaxCPUs     = 1024 // cores
 	MaxReplicas = 1000
 )
 
