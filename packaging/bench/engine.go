@@ -161,7 +161,7 @@ func (e *engine) class(p process) string {
 func (e *engine) folder() string { return e.dir }
 
 func (e *engine) census(ctx context.Context) (census, error) {
-	return takeCensus(e.dir).engine(ctx, filepath.Join(e.dir, "c.sock"))
+	return takeCensus(e.dir).cgroups("/skb-"+e.label+"/").engine(ctx, filepath.Join(e.dir, "c.sock"))
 }
 
 func (e *engine) close() error {

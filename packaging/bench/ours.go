@@ -24,6 +24,7 @@ type ours struct {
 	site   *site
 	daemon *daemon
 	api    *http.Client // over the local socket
+	node   string       // its id
 }
 
 const ourAPI = "http://skerry/api/v1"
@@ -59,6 +60,18 @@ func startOurs(ctx context.Context, o options, scratch string, n int) (peer, err
 	if out, err := initialise.CombinedOutput(); err != nil {
 		return s, fmt.Errorf("skerry init: %w: %s", err, bytes.TrimSpace(out))
 	}
+	var nodes struct {
+		Items []struct {
+			ID string `json:"id"`
+		} `json:"items"`
+	}
+	if err := call(ctx, s.api, http.MethodGet, ourAPI+"/nodes", nil, &nodes); err != nil {
+		return s, err
+	}
+	if len(nodes.Items) != 1 {
+		return s, fmt.Errorf("the new cluster has %d nodes, want 1", len(nodes.Items))
+	}
+	s.node = nodes.Items[0].ID
 	archive, err := debimage.Archive(ctx, "busybox")
 	if err != nil {
 		return s, err
@@ -147,7 +160,7 @@ func (s *ours) class(p process) string {
 func (s *ours) folder() string { return s.dir }
 
 func (s *ours) census(ctx context.Context) (census, error) {
-	c, err := takeCensus(s.dir).network(ctx, s.site.node)
+	c, err := takeCensus(s.dir).cgroups("/skerry/"+s.node).network(ctx, s.site.node)
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ if [ "$1" = redis-server ]; then
 	set -- redis-server --bind '* -::*' --protected-mode no --dir /data --appendonly yes "$@"
 	if [ "$(id -u)" = 0 ]; then
 		chown -R redis:redis /data
-		exec busybox su -s /bin/sh redis -c 'exec "$0" "$@"' "$@"
+		exec busybox su -s /bin/sh -c 'exec "$0" "$@"' redis -- "$@"
 	fi
 fi
 exec "$@"
@@ -150,7 +150,7 @@ if [ "$(id -u)" = 0 ]; then
 	mkdir -p "$PGDATA" /run/postgresql
 	chown -R postgres:postgres "$PGDATA" /run/postgresql
 	chmod 700 "$PGDATA"
-	exec busybox su -p -s /bin/sh postgres -c 'exec "$0" "$@"' "$0" "$@"
+	exec busybox su -p -s /bin/sh -c 'exec "$0" "$@"' postgres -- "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
 	method=trust

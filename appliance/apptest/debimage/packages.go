@@ -97,21 +97,22 @@ func firstAlternatives(depends string) []string {
 	return names
 }
 
-// lookUp puts the named packages into the index.
+// lookUp puts the named packages into the index, together with everything that
+// they or any definition may depend on: apt-cache takes most of a second for each
+// call, however much is asked.
 func lookUp(ctx context.Context, names []string) error {
-	if missing := unknown(names); len(missing) > 0 {
-		show(ctx, missing)
-	}
-	missing := unknown(names)
-	if len(missing) == 0 {
+	if len(unknown(names)) == 0 {
 		return nil
 	}
-	// A fresh host has no package index yet.
-	if err := run(ctx, "", "apt-get", "update", "-qq"); err != nil {
-		return err
+	show(ctx, names)
+	if len(unknown(names)) > 0 {
+		// A fresh host has no package index yet.
+		if err := run(ctx, "", "apt-get", "update", "-qq"); err != nil {
+			return err
+		}
+		show(ctx, names)
 	}
-	show(ctx, missing)
-	if missing = unknown(names); len(missing) > 0 {
+	if missing := unknown(names); len(missing) > 0 {
 		return fmt.Errorf("apt knows no package called %s", strings.Join(missing, ", "))
 	}
 	return nil
@@ -129,16 +130,36 @@ func unknown(names []string) []string {
 	return missing
 }
 
-// show reads the candidates' records. A package that apt does not know makes
-// apt-cache fail while it still prints the others, so its status says nothing:
-// the caller looks at what is in the index afterwards.
+// show reads the records of the named packages' candidates and of all that they
+// depend on. A package that apt does not know makes apt-cache fail while it still
+// prints the others, so its status says nothing: the caller looks at what is in
+// the index afterwards.
 func show(ctx context.Context, names []string) {
-	cmd := exec.CommandContext(ctx, "apt-cache", append([]string{"show", "--no-all-versions"}, names...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, _ := cmd.Output()
+	roots := slices.Clone(names)
+	for _, def := range definitions {
+		roots = append(append(roots, def.base...), def.packages...)
+	}
+	slices.Sort(roots)
+	ask := func(args, names []string) string {
+		cmd := exec.CommandContext(ctx, "apt-cache", append(args, names...)...)
+		cmd.Env = append(os.Environ(), "LC_ALL=C")
+		out, _ := cmd.Output()
+		return string(out)
+	}
+	reached := ask([]string{
+		"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances",
+	}, slices.Compact(roots))
+	all := slices.Clone(names)
+	for line := range strings.Lines(reached) {
+		if line[0] != ' ' && line[0] != '<' && line[0] != '|' { // a dependency is indented, a virtual package is in <>
+			all = append(all, strings.TrimSpace(line))
+		}
+	}
+	slices.Sort(all)
+	out := ask([]string{"show", "--no-all-versions"}, slices.Compact(all))
 	indexMu.Lock()
 	defer indexMu.Unlock()
-	for record := range strings.SplitSeq(string(out), "\n\n") {
+	for record := range strings.SplitSeq(out, "\n\n") {
 		p := parseRecord(record)
 		if _, have := index[p.name]; p.name != "" && !have {
 			index[p.name] = p
