@@ -20,27 +20,64 @@ const maxSetEntries = 65536
 
 type setMembers map[rules.Entry]bool
 
-// readSets lists our sets as the kernel holds them.
+// readSets lists our sets as the kernel holds them. netlink.IpsetListAll would do, but writes a line to the process's
+// log for every attribute that newer kernels add, at every look for drift.
 func (t *Table) readSets() (map[string]setMembers, error) {
-	all, err := t.nl.IpsetListAll()
+	req := nl.NewNetlinkRequest(nl.IPSET_CMD_LIST|(unix.NFNL_SUBSYS_IPSET<<8), nl.GetIpsetFlags(nl.IPSET_CMD_LIST))
+	req.Sockets = t.raw
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: uint8(unix.AF_NETLINK), Version: nl.NFNETLINK_V0})
+	req.AddData(nl.NewRtAttr(nl.IPSET_ATTR_PROTOCOL, nl.Uint8Attr(nl.IPSET_PROTOCOL)))
+	messages, err := req.Execute(unix.NETLINK_NETFILTER, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list the kernel's sets: %w", err)
 	}
 	out := map[string]setMembers{}
-	for _, s := range all {
-		if !strings.HasPrefix(s.SetName, rules.SetPrefix) {
-			continue
+	for _, m := range messages {
+		if len(m) < nl.SizeofNfgenmsg {
+			return nil, errors.New("list the kernel's sets: a message is cut short")
 		}
-		if out[s.SetName] == nil { // a long set comes in several parts
-			out[s.SetName] = setMembers{}
-		}
-		for _, e := range s.Entries {
-			if a, ok := netip.AddrFromSlice(e.IP); ok {
-				out[s.SetName][rules.Entry{Address: a.Unmap(), Iface: e.IFace}] = true
+		readSet(m[nl.SizeofNfgenmsg:], out)
+	}
+	return out, nil
+}
+
+// readSet adds what one message holds. A long set comes in several messages.
+func readSet(message []byte, out map[string]setMembers) {
+	var name string
+	for attr := range nl.ParseAttributes(message) {
+		switch attr.Type {
+		case nl.IPSET_ATTR_SETNAME:
+			name = nl.BytesToString(attr.Value)
+			if !strings.HasPrefix(name, rules.SetPrefix) {
+				return
+			}
+			if out[name] == nil {
+				out[name] = setMembers{}
+			}
+		case nl.IPSET_ATTR_ADT | nl.NLA_F_NESTED:
+			for entry := range nl.ParseAttributes(attr.Value) {
+				if e, ok := readEntry(entry.Value); ok && name != "" {
+					out[name][e] = true
+				}
 			}
 		}
 	}
-	return out, nil
+}
+
+func readEntry(data []byte) (e rules.Entry, ok bool) {
+	for attr := range nl.ParseAttributes(data) {
+		switch attr.Type {
+		case nl.IPSET_ATTR_IP | nl.NLA_F_NESTED:
+			for inner := range nl.ParseAttributes(attr.Value) {
+				if inner.Type == nl.IPSET_ATTR_IPADDR_IPV4 {
+					e.Address, ok = netip.AddrFromSlice(inner.Value)
+				}
+			}
+		case nl.IPSET_ATTR_IFACE:
+			e.Iface = nl.BytesToString(attr.Value)
+		}
+	}
+	return e, ok
 }
 
 // growSets makes the missing sets and entries, and changes t.sets alike. An entry that is already there is no error:

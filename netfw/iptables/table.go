@@ -27,6 +27,8 @@ import (
 
 	goiptables "github.com/coreos/go-iptables/iptables"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/skerryhq/skerry/netfw/rules"
@@ -46,6 +48,7 @@ type Table struct {
 	log     *slog.Logger
 	ipt     *goiptables.IPTables
 	nl      *netlink.Handle
+	raw     map[int]*nl.SocketHandle // for what netlink.Handle does not offer
 
 	mu      sync.Mutex
 	known   bool                  // applied says what the kernel holds; guarded by mu
@@ -86,20 +89,31 @@ func New(cfg Config) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for its version: %w", path, err)
 	}
-	nl, err := netlink.NewHandle(unix.NETLINK_NETFILTER)
+	handle, err := netlink.NewHandle(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open netfilter netlink socket: %w", err)
 	}
-	t := &Table{command: path, wait: strconv.Itoa(seconds), log: cfg.Log, ipt: ipt, nl: nl}
+	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_NETFILTER)
+	if err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("open netfilter netlink socket: %w", err)
+	}
+	t := &Table{command: path, wait: strconv.Itoa(seconds), log: cfg.Log, ipt: ipt, nl: handle,
+		raw: map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: {Socket: socket}}}
 	if _, err := t.readSets(); err != nil {
-		nl.Close()
+		t.Close()
 		return nil, fmt.Errorf("the kernel has no ipset support (module ip_set): %w", err)
 	}
 	return t, nil
 }
 
-// Close gives the netlink socket back. The rules stay.
-func (t *Table) Close() { t.nl.Close() }
+// Close gives the netlink sockets back. The rules stay.
+func (t *Table) Close() {
+	t.nl.Close()
+	for _, s := range t.raw {
+		s.Close()
+	}
+}
 
 // Apply makes the kernel hold d. It is idempotent, and after an error the next call starts from what the kernel
 // really holds. The first call after New adopts what an earlier process left and rewrites only what differs.

@@ -37,12 +37,12 @@ func sets(d Desired) []Set {
 	for _, e := range d.Endpoints {
 		source.Entries = append(source.Entries, Entry{e.Address, e.Veth})
 		for _, n := range e.Networks {
-			members[networkSet(n)] = append(members[networkSet(n)], Entry{Address: e.Address})
+			members[n] = append(members[n], Entry{Address: e.Address})
 		}
 	}
 	out := []Set{source}
-	for name, entries := range members {
-		out = append(out, Set{Name: name, Type: "hash:ip", Entries: entries})
+	for network, entries := range members {
+		out = append(out, Set{Name: networkSet(network), Type: "hash:ip", Entries: entries})
 	}
 	slices.SortFunc(out, func(a, b Set) int { return cmp.Compare(a.Name, b.Name) })
 	return out
