@@ -203,7 +203,7 @@ func native(err error, format string, args ...any) error {
 		return nil
 	}
 	op := fmt.Sprintf(format, args...)
-	n := errgrpc.ToNative(err)
+	n := toNative(err)
 	switch {
 	case errdefs.IsNotFound(n):
 		return fmt.Errorf("%s: %w", op, workload.ErrNotFound)
@@ -211,6 +211,15 @@ func native(err error, format string, args ...any) error {
 		return fmt.Errorf("%s: %w (%w)", op, workload.ErrUnavailable, n)
 	}
 	return fmt.Errorf("%s: %w", op, n)
+}
+
+// toNative gives an error of the engine its class. Some of the client's calls
+// have done so already; doing it twice would lose the class.
+func toNative(err error) error {
+	if err == nil || errdefs.IsNotFound(err) || errdefs.IsAlreadyExists(err) || errdefs.IsUnavailable(err) || errdefs.IsFailedPrecondition(err) {
+		return err
+	}
+	return errgrpc.ToNative(err)
 }
 
 // cleanupContext outlives a cancelled ctx for long enough to undo what was begun.

@@ -1,48 +1,48 @@
 package ctrd_test
 
 import (
-	"errors"
 	"testing"
-	"time"
 
+	"github.com/skerryhq/skerry/runtime/engine"
 	"github.com/skerryhq/skerry/runtime/runtimetest"
-	"github.com/skerryhq/skerry/runtime/workload"
 )
 
-func TestFirst(t *testing.T) {
+// TestConformance runs the suite on the real engine and then counts what is left.
+func TestConformance(t *testing.T) {
 	h := runtimetest.New(t)
-	ctx := runtimetest.Context(t, time.Minute)
 	img := h.ImportBusybox()
-	out := runtimetest.NewOutput(t)
-	spec := workload.Spec{ID: "c1", ImageDigest: img, Command: []string{"sh", "-c", "echo hello; id; exit 7"}, CgroupParent: h.CgroupParent, Stdio: out.Stdio}
-	for range 5 {
-		t0 := time.Now()
-		if err := h.Runtime.Create(ctx, spec); err != nil {
+	ctx := t.Context()
+	snaps := func() (n int) {
+		if err := h.Client.SnapshotService(engine.Snapshotter).Walk(ctx, countSnapshots(&n)); err != nil {
 			t.Fatal(err)
 		}
-		t1 := time.Now()
-		if err := h.Runtime.Start(ctx, "c1"); err != nil {
+		return n
+	}
+	leases := func() int {
+		ls, err := h.Client.LeasesService().List(ctx)
+		if err != nil {
 			t.Fatal(err)
 		}
-		t.Log("create", t1.Sub(t0), "start", time.Since(t1))
-		st, err := h.Runtime.Wait(ctx, "c1")
-		if err != nil || st.ExitCode != 7 {
-			t.Fatal(st, err)
-		}
-		t1 = time.Now()
-		h.Runtime.Remove(ctx, "c1")
-		t.Log("remove", time.Since(t1))
+		return len(ls)
 	}
-	t.Log(out.Stdout())
-	spec.Command = []string{"nosuch"}
-	spec.ID = "c2"
-	if err := h.Runtime.Create(ctx, spec); err != nil {
-		t.Fatal(err)
+	before := snaps()
+	runtimetest.Conformance(t, runtimetest.Subject{Runtime: h.Runtime, Image: img, CgroupParent: h.CgroupParent})
+	if after := snaps(); after != before {
+		t.Errorf("%d snapshots, %d before", after, before)
 	}
-	err := h.Runtime.Start(ctx, "c2")
-	var ce *workload.CommandError
-	if !errors.As(err, &ce) {
-		t.Fatal(err)
+	if n := leases(); n != 0 {
+		t.Errorf("%d leases left", n)
 	}
-	t.Log(err)
+	if m := h.Mounts(); len(m) != 0 {
+		t.Errorf("mounts left: %v", m)
+	}
+	if c := h.Cgroups(); len(c) != 0 {
+		t.Errorf("cgroups left: %v", c)
+	}
+	if all, err := h.Runtime.List(ctx); err != nil || len(all) != 0 {
+		t.Errorf("containers left: %v %v", all, err)
+	}
+	if p := h.Shims(); len(p) != 0 {
+		t.Errorf("shims left: %v", p)
+	}
 }

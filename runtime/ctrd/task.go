@@ -13,7 +13,6 @@ import (
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
 
 	"github.com/skerryhq/skerry/runtime/workload"
 )
@@ -169,7 +168,7 @@ func (r *Runtime) lookAt(ctx context.Context, c containers.Container, spec *work
 	resp, err := r.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: c.ID})
 	switch {
 	case err == nil:
-	case errdefs.IsNotFound(errgrpc.ToNative(err)):
+	case errdefs.IsNotFound(toNative(err)):
 		if !rec.Started.IsZero() && rec.Finished.IsZero() {
 			rec = r.endRecord(spec, rec, hint)
 			if err := r.note(ctx, spec.ID, rec); err != nil {
@@ -296,7 +295,7 @@ func (r *Runtime) List(ctx context.Context) ([]workload.State, error) {
 // deleteTask deletes an ended task. One that is gone is no error.
 func (r *Runtime) deleteTask(ctx context.Context, id workload.ID) error {
 	_, err := r.tasks.Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: string(id)})
-	if err == nil || errdefs.IsNotFound(errgrpc.ToNative(err)) {
+	if err == nil || errdefs.IsNotFound(toNative(err)) {
 		return nil
 	}
 	return native(err, "delete the task of container %s", id)
@@ -305,7 +304,7 @@ func (r *Runtime) deleteTask(ctx context.Context, id workload.ID) error {
 // endTask kills what runs and deletes the task, whatever state it is in.
 func (r *Runtime) endTask(ctx context.Context, id workload.ID) error {
 	_, err := r.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: string(id)})
-	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
+	if errdefs.IsNotFound(toNative(err)) {
 		return nil
 	}
 	if err := r.signal(ctx, id, syscall.SIGKILL, true); err != nil && !errors.Is(err, workload.ErrNotRunning) {
@@ -330,7 +329,7 @@ func (r *Runtime) signal(ctx context.Context, id workload.ID, sig syscall.Signal
 	if err == nil {
 		return nil
 	}
-	n := errgrpc.ToNative(err)
+	n := toNative(err)
 	if errdefs.IsNotFound(n) || errdefs.IsFailedPrecondition(n) {
 		return fmt.Errorf("signal container %s: %w", id, workload.ErrNotRunning)
 	}

@@ -327,3 +327,19 @@ func (l *tail) Write(p []byte) (int, error) {
 }
 
 func (l *tail) String() string { l.mu.Lock(); defer l.mu.Unlock(); return string(l.b) }
+
+// Shims lists the process ids of shims that serve this host's engine.
+func (h *Host) Shims() []string {
+	var out []string
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err == nil && bytes.Contains(b, []byte("containerd-shim")) && bytes.Contains(b, []byte(h.Config.Socket())) {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
