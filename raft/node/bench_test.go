@@ -11,7 +11,6 @@ import (
 
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
-	"github.com/skerryhq/skerry/raft/node"
 )
 
 // BenchmarkPropose measures acknowledged writes (fsync on, real commands, real
@@ -29,6 +28,7 @@ func benchPropose(b *testing.B, clients int) {
 	ctx := context.Background()
 	var next atomic.Int64
 	took := make([][]time.Duration, clients)
+	first := n.AppliedIndex()
 	b.ReportAllocs()
 	b.ResetTimer()
 	var wg sync.WaitGroup
@@ -56,6 +56,7 @@ func benchPropose(b *testing.B, clients int) {
 		b.Fatal("nothing was written")
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
+	b.ReportMetric(float64(b.N)/float64(n.AppliedIndex()-first), "writes/entry")
 	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
 }
@@ -76,5 +77,3 @@ func benchCommand(i int64, container string, task uint64) command.Command {
 	}
 	return &command.SetContainerStatus{Head: by("system:agent"), NodeID: nodeID, Items: []command.StatusItem{{ID: container, Status: s}}}
 }
-
-var _ = node.ErrOutcomeUnknown

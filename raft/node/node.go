@@ -125,9 +125,10 @@ func OpenWith(cfg Config, s Stores) (*Node, error) {
 	n.raft = r
 	n.terms.changed = make(chan struct{})
 	inflight := make(chan *batch, pipelineDepth)
+	slots := make(chan struct{}, pipelineDepth)
 	n.done.Go(func() { n.follow(lead) })
-	n.done.Go(func() { n.submit(inflight) })
-	n.done.Go(func() { n.collect(inflight); close(n.ended) })
+	n.done.Go(func() { n.submit(slots, inflight) })
+	n.done.Go(func() { n.collect(slots, inflight); close(n.ended) })
 	return n, nil
 }
 

@@ -18,7 +18,7 @@ import (
 const (
 	maxBatch      = 512       // proposals in one entry
 	maxBatchBytes = 256 << 10 // bytes of commands after which an entry takes no more
-	pipelineDepth = 2         // entries on their way: one to the disk, one being applied
+	pipelineDepth = 1         // entries on their way: one to the disk, one being applied
 
 	defaultTimeout = 10 * time.Second
 )
@@ -137,16 +137,22 @@ func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 	return p, nil
 }
 
-// submit gathers proposals into entries and hands them to raft.
-func (n *Node) submit(inflight chan<- *batch) {
+// submit gathers proposals into entries and hands them to raft, at most
+// pipelineDepth at a time; while they are on their way, what comes in gathers.
+func (n *Node) submit(slots chan struct{}, inflight chan<- *batch) {
 	defer close(inflight)
 	for {
 		select {
+		case slots <- struct{}{}:
+		case <-n.closing:
+			n.refuseRest()
+			return
+		}
+		select {
 		case p := <-n.proposals:
 			b := &batch{proposals: []*proposal{p}}
-			n.fill(b, p.size)
-			n.send(b)
-			inflight <- b // waits while the pipeline is full
+			n.fill(b)
+			inflight <- b.send(n)
 		case <-n.closing:
 			n.refuseRest()
 			return
@@ -155,7 +161,8 @@ func (n *Node) submit(inflight chan<- *batch) {
 }
 
 // fill adds the proposals that are waiting already.
-func (n *Node) fill(b *batch, size int) {
+func (n *Node) fill(b *batch) {
+	size := b.proposals[0].size
 	for len(b.proposals) < maxBatch && size < maxBatchBytes {
 		select {
 		case p := <-n.proposals:
@@ -167,12 +174,14 @@ func (n *Node) fill(b *batch, size int) {
 	}
 }
 
-func (n *Node) send(b *batch) {
+// send hands a batch to raft.
+func (b *batch) send(n *Node) *batch {
 	envelopes := make([][]byte, 0, len(b.proposals))
 	for _, p := range b.proposals {
 		envelopes = append(envelopes, p.envelopes...)
 	}
 	b.future = n.raft.Apply(command.EncodeEntry(n.cfg.Version, envelopes), defaultTimeout)
+	return b
 }
 
 // refuseRest answers the proposals that were never handed to raft.
@@ -188,7 +197,7 @@ func (n *Node) refuseRest() {
 }
 
 // collect waits for entries in order and answers their proposals.
-func (n *Node) collect(inflight <-chan *batch) {
+func (n *Node) collect(slots <-chan struct{}, inflight <-chan *batch) {
 	for b := range inflight {
 		var outcomes []command.Outcome
 		err := fromRaft(b.future.Error())
@@ -202,6 +211,7 @@ func (n *Node) collect(inflight <-chan *batch) {
 			}
 			outcomes = r.Outcomes
 		}
+		<-slots
 		for _, p := range b.proposals {
 			if err != nil {
 				p.done <- reply{err: err}

@@ -286,7 +286,7 @@ func (t *tx) sweepApp(id string) {
 	if !ok || !a.Removing {
 		return
 	}
-	if _, busy := firstPrefix[model.Container](&t.v, tabContainers, idxApp, key(id)); busy {
+	for range t.v.ContainersOfApp(id) {
 		return
 	}
 	for _, s := range collect(t.v.ServicesOf(id)) {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
@@ -100,6 +101,7 @@ func (t *tx) putContainer(n model.Container) *model.Error {
 	}
 	t.created(&n.Meta)
 	t.create(tabContainers, &n)
+	t.moveAddress(n.ID, netip.Addr{}, n.Assign.Address)
 	if n.Status.Phase == model.PhaseRunning {
 		t.countRunning(n.ServiceID, 1)
 	}
@@ -117,6 +119,22 @@ func (t *tx) checkAssignment(id string, a model.Assignment) *model.Error {
 		return model.Errorf(model.KindConflict, "address_taken", "the address %s belongs to container %s", a.Address, other.Name)
 	}
 	return nil
+}
+
+// moveAddress gives back one address of a container and takes another; either
+// may be none.
+func (t *tx) moveAddress(id string, from, to netip.Addr) {
+	if from == to {
+		return
+	}
+	if from.IsValid() {
+		if row, ok := first[address](&t.v, tabAddresses, idxID, from.AsSlice()); ok {
+			t.del(tabAddresses, row)
+		}
+	}
+	if to.IsValid() {
+		t.create(tabAddresses, &address{Addr: to, ContainerID: id})
+	}
 }
 
 func (t *tx) assignContainers(c *command.AssignContainers) *model.Error {
@@ -141,6 +159,7 @@ func (t *tx) assignContainers(c *command.AssignContainers) *model.Error {
 		n.Assign = item.Assign
 		t.updated(&n.Meta)
 		t.replace(tabContainers, old, &n)
+		t.moveAddress(n.ID, old.Assign.Address, n.Assign.Address)
 	}
 	return nil
 }
@@ -237,6 +256,7 @@ func (t *tx) forgetContainers(c *command.ForgetContainers) []command.Refusal {
 			continue
 		}
 		t.del(tabContainers, old)
+		t.moveAddress(id, old.Assign.Address, netip.Addr{})
 		if old.Status.Phase == model.PhaseRunning {
 			t.countRunning(old.ServiceID, -1)
 		}

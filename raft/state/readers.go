@@ -174,8 +174,8 @@ func (v *View) ListApps(s Scope, p Page, keep func(*model.App) bool) (List[model
 	return apps.list(v, s, p, keep)
 }
 
-// Apps walks all apps by name.
-func (v *View) Apps() iter.Seq[*model.App] { return under[model.App](v, tabApps, idxName, nil) }
+// Apps walks all apps by tenant, then name.
+func (v *View) Apps() iter.Seq[*model.App] { return under[model.App](v, tabApps, idxTenant, nil) }
 
 // Revision finds one revision of an app.
 func (v *View) Revision(appID string, number uint64) (*model.Revision, bool) {
@@ -203,9 +203,9 @@ func (v *View) ListServices(s Scope, p Page, keep func(*model.Service) bool) (Li
 	return services.list(v, s, p, keep)
 }
 
-// Services walks all services by name.
+// Services walks all services by tenant, then name.
 func (v *View) Services() iter.Seq[*model.Service] {
-	return under[model.Service](v, tabServices, idxName, nil)
+	return under[model.Service](v, tabServices, idxTenant, nil)
 }
 
 // ServicesOf walks an app's services by name.
@@ -248,14 +248,22 @@ func (v *View) ListContainers(s Scope, p Page, keep func(*model.Container) bool)
 	return containers.list(v, s, p, keep)
 }
 
-// Containers walks all containers by name.
+// Containers walks all containers by tenant, then name.
 func (v *View) Containers() iter.Seq[*model.Container] {
-	return under[model.Container](v, tabContainers, idxName, nil)
+	return under[model.Container](v, tabContainers, idxTenant, nil)
 }
 
-// ContainersOfApp walks an app's containers by name.
+// ContainersOfApp walks an app's containers by service, then slot.
 func (v *View) ContainersOfApp(appID string) iter.Seq[*model.Container] {
-	return under[model.Container](v, tabContainers, idxApp, key(appID))
+	return func(yield func(*model.Container) bool) {
+		for s := range v.ServicesOf(appID) { // a service stays as long as it has containers
+			for c := range v.ContainersOfService(s.ID) {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // ContainersOfService walks a service's containers by slot.
@@ -273,10 +281,8 @@ func (v *View) ContainerByAddress(a netip.Addr) (*model.Container, bool) {
 	if !a.IsValid() {
 		return nil, false
 	}
-	for c := range under[model.Container](v, tabContainers, idxAddress, a.AsSlice()) {
-		if c.Assign.Address == a { // the bytes of an IPv4 address may begin an IPv6 one
-			return c, true
-		}
+	if row, ok := first[address](v, tabAddresses, idxID, a.AsSlice()); ok {
+		return v.Container(row.ContainerID)
 	}
 	return nil, false
 }
@@ -311,14 +317,20 @@ func (v *View) ListVolumes(s Scope, p Page, keep func(*model.Volume) bool) (List
 	return volumes.list(v, s, p, keep)
 }
 
-// Volumes walks all volumes by name.
+// Volumes walks all volumes by tenant, then name.
 func (v *View) Volumes() iter.Seq[*model.Volume] {
-	return under[model.Volume](v, tabVolumes, idxName, nil)
+	return under[model.Volume](v, tabVolumes, idxTenant, nil)
 }
 
-// VolumesOnNode walks the volumes of a node by name.
+// VolumesOnNode walks the volumes of a node by tenant, then name.
 func (v *View) VolumesOnNode(nodeID string) iter.Seq[*model.Volume] {
-	return under[model.Volume](v, tabVolumes, idxNode, key(nodeID))
+	return func(yield func(*model.Volume) bool) {
+		for o := range v.Volumes() {
+			if o.NodeID == nodeID && !yield(o) {
+				return
+			}
+		}
+	}
 }
 
 // Image finds an image by id.
@@ -338,8 +350,8 @@ func (v *View) ImageFor(tenantID, name string) (*model.Image, bool) {
 	if o, ok := v.ImageByName(tenantID, name); ok {
 		return o, true
 	}
-	for o := range under[model.Image](v, tabImages, idxName, key(name)) {
-		if o.Public {
+	for t := range v.Tenants() {
+		if o, ok := v.ImageByName(t.ID, name); ok && o.Public {
 			return o, true
 		}
 	}
@@ -361,50 +373,6 @@ func (v *View) ListImages(s Scope, p Page, keep func(*model.Image) bool) (List[m
 	})
 }
 
-// Images walks all images by name.
-func (v *View) Images() iter.Seq[*model.Image] { return under[model.Image](v, tabImages, idxName, nil) }
+// Images walks all images by tenant, then name.
+func (v *View) Images() iter.Seq[*model.Image] { return under[model.Image](v, tabImages, idxTenant, nil) }
 
-// EventsSince gives the events in scope with a number above seq, the oldest
-// first, at most limit (0: all that are kept). Events of the platform itself
-// (no tenant) are seen by AllTenants only.
-func (v *View) EventsSince(s Scope, seq uint64, limit int) []*model.Event {
-	if v.ws != nil {
-		it, err := v.txn.Get(tabEvents, idxID, []byte(nil))
-		must(err)
-		v.ws.Add(it.WatchCh())
-	}
-	it, err := v.txn.LowerBound(tabEvents, idxID, keyNumber(nil, seq+1))
-	must(err)
-	var out []*model.Event
-	for o := it.Next(); o != nil; o = it.Next() {
-		e := o.(*model.Event)
-		if !s.Covers(e.TenantID) {
-			continue
-		}
-		out = append(out, e)
-		if limit > 0 && len(out) == limit {
-			break
-		}
-	}
-	return out
-}
-
-// LatestEvents gives the newest events in scope that keep accepts (nil: all),
-// the newest first, at most limit (0 means DefaultLimit), with numbers below
-// before (0: no bound).
-func (v *View) LatestEvents(s Scope, before uint64, limit int, keep func(*model.Event) bool) []*model.Event {
-	if before == 0 {
-		before = 1<<64 - 1
-	}
-	it, err := v.txn.ReverseLowerBound(tabEvents, idxID, keyNumber(nil, before-1))
-	must(err)
-	limit = Page{Limit: limit}.limit()
-	var out []*model.Event
-	for o := it.Next(); o != nil && len(out) < limit; o = it.Next() {
-		e := o.(*model.Event)
-		if s.Covers(e.TenantID) && (keep == nil || keep(e)) {
-			out = append(out, e)
-		}
-	}
-	return out
-}

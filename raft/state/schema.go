@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -26,15 +27,17 @@ const (
 	tabContainers   = "containers"
 	tabVolumes      = "volumes"
 	tabImages       = "images"
+	tabAddresses    = "addresses"
 	tabEvents       = "events"
 )
 
-// The indexes. Keys are parts that each end with a zero byte, so that no part
+// The indexes. Every one of them is written anew with its object, so a table has
+// only those that something on a hot path needs. Keys are parts that each end with a zero byte, so that no part
 // can be mistaken for the beginning of another.
 const (
 	idxID      = "id"
-	idxName    = "name"   // name, id: the order of listings over all tenants
-	idxTenant  = "tenant" // tenant, name, id: the order of listings within a tenant
+	idxName    = "name"   // name, id: the order of listings of what belongs to the platform
+	idxTenant  = "tenant" // tenant, name, id: the order of listings of what tenants own
 	idxEnv     = "environment"
 	idxUser    = "user"
 	idxHash    = "hash"
@@ -42,7 +45,6 @@ const (
 	idxApp     = "app"
 	idxService = "service"
 	idxNode    = "node"
-	idxAddress = "address"
 	idxVolume  = "volume"
 )
 
@@ -147,13 +149,11 @@ func schema() *memdb.DBSchema {
 			})),
 		table(tabApps,
 			index(idxID, func(o *model.App) []byte { return key(o.ID) }),
-			index(idxName, func(o *model.App) []byte { return key(o.Name, o.ID) }),
 			index(idxTenant, func(o *model.App) []byte { return key(o.TenantID, o.Name, o.ID) })),
 		table(tabRevisions,
 			index(idxID, func(o *model.Revision) []byte { return keyNumber(key(o.AppID), o.Number) })),
 		table(tabServices,
 			index(idxID, func(o *model.Service) []byte { return key(o.ID) }),
-			index(idxName, func(o *model.Service) []byte { return key(o.Name, o.ID) }),
 			index(idxTenant, func(o *model.Service) []byte { return key(o.TenantID, o.Name, o.ID) }),
 			index(idxApp, func(o *model.Service) []byte { return key(o.AppID, o.Name, o.ID) }),
 			many(idxVolume, func(o *model.Service) [][]byte { return volumeKeys(o.Spec.Container.Mounts) })),
@@ -164,9 +164,7 @@ func schema() *memdb.DBSchema {
 			})),
 		table(tabContainers,
 			index(idxID, func(o *model.Container) []byte { return key(o.ID) }),
-			index(idxName, func(o *model.Container) []byte { return key(o.Name, o.ID) }),
 			index(idxTenant, func(o *model.Container) []byte { return key(o.TenantID, o.Name, o.ID) }),
-			index(idxApp, func(o *model.Container) []byte { return key(o.AppID, o.Name, o.ID) }),
 			index(idxService, func(o *model.Container) []byte {
 				return append(keyNumber(key(o.ServiceID), uint64(o.Slot)), key(o.ID)...)
 			}),
@@ -176,23 +174,15 @@ func schema() *memdb.DBSchema {
 				}
 				return key(o.Assign.NodeID, o.Name, o.ID)
 			}),
-			index(idxAddress, func(o *model.Container) []byte {
-				if !o.Assign.Address.IsValid() {
-					return nil
-				}
-				return append(o.Assign.Address.AsSlice(), key(o.ID)...)
-			}),
 			many(idxVolume, func(o *model.Container) [][]byte { return volumeKeys(o.Spec.Mounts) })),
 		table(tabVolumes,
 			index(idxID, func(o *model.Volume) []byte { return key(o.ID) }),
-			index(idxName, func(o *model.Volume) []byte { return key(o.Name, o.ID) }),
-			index(idxTenant, func(o *model.Volume) []byte { return key(o.TenantID, o.Name, o.ID) }),
-			index(idxNode, func(o *model.Volume) []byte { return key(o.NodeID, o.Name, o.ID) })),
+			index(idxTenant, func(o *model.Volume) []byte { return key(o.TenantID, o.Name, o.ID) })),
+		table(tabAddresses, index(idxID, func(o *address) []byte { return o.Addr.AsSlice() })),
 		table(tabImages,
 			index(idxID, func(o *model.Image) []byte { return key(o.ID) }),
-			index(idxName, func(o *model.Image) []byte { return key(o.Name, o.ID) }),
 			index(idxTenant, func(o *model.Image) []byte { return key(o.TenantID, o.Name, o.ID) })),
-		table(tabEvents, index(idxID, func(o *model.Event) []byte { return keyNumber(nil, o.Seq) })),
+		table(tabEvents, index(idxID, func(o *eventChunk) []byte { return keyNumber(nil, o.First) })),
 	} {
 		s.Tables[t.Name] = t
 	}
@@ -219,4 +209,18 @@ func volumeKeys(mounts []model.Mount) [][]byte {
 type meta struct {
 	Index  uint64 `json:"index"`  // of the last entry applied
 	Events int    `json:"events"` // rows in the table of events
+}
+
+// address is a row of its own, because addresses hardly ever change while the
+// containers that have them do.
+type address struct {
+	Addr        netip.Addr `json:"addr"`
+	ContainerID string     `json:"containerId"`
+}
+
+// eventChunk is a run of events, the oldest first. Events come and go by the
+// chunk, which costs far less than a row each.
+type eventChunk struct {
+	First  uint64         `json:"first"`  // Seq of its first event
+	Events []*model.Event `json:"events"` // only ever grows, by the one goroutine that applies
 }

@@ -56,7 +56,8 @@ var rowsOf = []struct {
 	{tabContainers, func() any { return new(model.Container) }},
 	{tabVolumes, func() any { return new(model.Volume) }},
 	{tabImages, func() any { return new(model.Image) }},
-	{tabEvents, func() any { return new(model.Event) }},
+	{tabAddresses, func() any { return new(address) }},
+	{tabEvents, func() any { return new(eventChunk) }},
 }
 
 // ErrSnapshot means that a stream is not a snapshot or is damaged.

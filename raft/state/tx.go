@@ -19,7 +19,7 @@ type tx struct {
 	index     uint64
 	now       time.Time // of the present command's origin, never the clock
 	origin    *model.Origin
-	events    int // written under the present index
+	fresh     []*model.Event // of the present index, not yet in the table
 	newEvents bool
 	journal   []change // of the present command, to undo it
 }
@@ -35,10 +35,11 @@ func (t *tx) begin(index uint64) {
 	if m, ok := first[meta](&t.v, tabMeta, idxID, key("meta")); ok {
 		t.meta = *m
 	}
-	t.index, t.events = index, 0
+	t.index, t.fresh = index, t.fresh[:0]
 }
 
 func (t *tx) end() {
+	t.keepEvents()
 	m := t.meta
 	m.Index = t.index
 	must(t.txn.Insert(tabMeta, &m))
@@ -79,11 +80,11 @@ func (t *tx) apply(c command.Command) command.Outcome {
 	t.origin = c.From()
 	t.now = t.origin.Time
 	t.journal = t.journal[:0]
-	events, total := t.events, t.meta.Events
+	events := len(t.fresh)
 	refused, err := t.dispatch(c)
 	if err != nil {
 		t.undo()
-		t.events, t.meta.Events = events, total
+		t.fresh = t.fresh[:events]
 		return command.Outcome{Err: err}
 	}
 	return command.Outcome{Refused: refused}
@@ -223,27 +224,3 @@ func metaOf[T any](n named[T], o *T, ok bool) *model.Meta {
 	return n.meta(o)
 }
 
-// MaxEvents is how many events are kept.
-const MaxEvents = 10_000
-
-// eventsPerIndex is the room that Event.Seq leaves for one raft index.
-const eventsPerIndex = 1024
-
-// event adds an event. Beyond the room of one index further ones are dropped.
-func (t *tx) event(e model.Event) {
-	if t.events >= eventsPerIndex {
-		return
-	}
-	e.Seq = t.index*eventsPerIndex + uint64(t.events)
-	e.Time = t.now
-	t.events++
-	t.create(tabEvents, &e)
-	t.newEvents = true
-	if t.meta.Events < MaxEvents {
-		t.meta.Events++
-		return
-	}
-	if oldest, ok := firstPrefix[model.Event](&t.v, tabEvents, idxID, nil); ok {
-		t.del(tabEvents, oldest)
-	}
-}

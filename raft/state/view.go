@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/base64"
 	"iter"
 	"strings"
@@ -40,7 +41,8 @@ const (
 	MaxLimit     = 1000
 )
 
-// Page asks for a part of a listing, which is ordered by name, then id.
+// Page asks for a part of a listing, which is ordered by name, then id; a
+// listing over all tenants by tenant first.
 type Page struct {
 	Limit  int    // 0 means DefaultLimit; at most MaxLimit
 	Cursor string // List.Next of the page before; empty means from the beginning
@@ -63,22 +65,14 @@ func (p Page) limit() int {
 	}
 }
 
-// after gives name and id of the last object of the page before.
-func (p Page) after() (name, id string, err error) {
-	if p.Cursor == "" {
-		return "", "", nil
-	}
-	b, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	name, id, ok := strings.Cut(string(b), "\x00")
-	if err != nil || !ok {
-		return "", "", model.Errorf(model.KindInvalid, "cursor_invalid",
+// after gives the key of the last object of the page before.
+func (p Page) after() ([]byte, error) {
+	k, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil || len(k) > 0 && k[len(k)-1] != 0 {
+		return nil, model.Errorf(model.KindInvalid, "cursor_invalid",
 			"this cursor did not come from a listing; begin again without one").At("cursor")
 	}
-	return name, id, nil
-}
-
-func cursor(name, id string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(name + "\x00" + id))
+	return k, nil
 }
 
 // Index is the raft index of the last entry in this view.
@@ -145,46 +139,60 @@ type named[T any] struct {
 	tenant func(*T) string // nil for nouns that belong to the platform
 }
 
+// key is an object's key in the order of listings.
+func (n named[T]) key(o *T) []byte {
+	m := n.meta(o)
+	if n.tenant == nil {
+		return key(m.Name, m.ID)
+	}
+	return key(n.tenant(o), m.Name, m.ID)
+}
+
+// index is the index of listings.
+func (n named[T]) index() string {
+	if n.tenant == nil {
+		return idxName
+	}
+	return idxTenant
+}
+
 // list gives one page of the objects in scope that keep accepts; keep may be
 // nil.
 func (n named[T]) list(v *View, s Scope, p Page, keep func(*T) bool) (List[T], error) {
-	name, id, err := p.after()
+	after, err := p.after()
 	if err != nil {
 		return List[T]{}, err
 	}
 	var prefix []byte
-	idx := idxName
 	if n.tenant != nil && !s.all {
 		if s.tenantID == "" {
 			return List[T]{}, nil
 		}
-		idx, prefix = idxTenant, key(s.tenantID)
+		prefix = key(s.tenantID)
 	}
 	if v.ws != nil { // a lower bound cannot be watched: watch the whole range
-		it, err := v.txn.Get(n.table, idx, prefix)
+		it, err := v.txn.Get(n.table, n.index(), prefix)
 		must(err)
 		v.ws.Add(it.WatchCh())
 	}
 	seek := prefix
-	if p.Cursor != "" {
-		seek = append(append([]byte(nil), prefix...), key(name, id)...)
-		seek = append(seek, 0) // just behind that object
+	if bytes.HasPrefix(after, prefix) && len(after) > 0 {
+		seek = append(after, 0) // just behind that object
 	}
-	it, err := v.txn.LowerBound(n.table, idx, seek)
+	it, err := v.txn.LowerBound(n.table, n.index(), seek)
 	must(err)
 	var out List[T]
 	limit := p.limit()
 	for o := it.Next(); o != nil; o = it.Next() {
 		t := o.(*T)
-		if idx == idxTenant && n.tenant(t) != s.tenantID {
+		if prefix != nil && n.tenant(t) != s.tenantID {
 			break
 		}
 		if keep != nil && !keep(t) {
 			continue
 		}
 		if len(out.Items) == limit {
-			last := n.meta(out.Items[limit-1])
-			out.Next = cursor(last.Name, last.ID)
+			out.Next = base64.RawURLEncoding.EncodeToString(n.key(out.Items[limit-1]))
 			break
 		}
 		out.Items = append(out.Items, t)
@@ -200,17 +208,23 @@ func (n named[T]) find(v *View, s Scope, ref string) (*T, error) {
 		return o, nil
 	}
 	var found *T
-	if n.tenant != nil && !s.all {
+	switch {
+	case n.tenant == nil:
+		found, _ = firstPrefix[T](v, n.table, idxName, key(ref))
+	case !s.all:
 		if s.tenantID != "" {
 			found, _ = firstPrefix[T](v, n.table, idxTenant, key(s.tenantID, ref))
 		}
-	} else {
-		for o := range under[T](v, n.table, idxName, key(ref)) {
-			if found != nil {
+	default:
+		for t := range v.Tenants() {
+			o, ok := firstPrefix[T](v, n.table, idxTenant, key(t.ID, ref))
+			if ok && found != nil {
 				return nil, model.Errorf(model.KindConflict, "name_ambiguous",
 					"more than one tenant has %s %s named %q; name the tenant or use the id", article(n.word), n.word, ref)
 			}
-			found = o
+			if ok {
+				found = o
+			}
 		}
 	}
 	if found == nil {
