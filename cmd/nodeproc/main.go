@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/skerryhq/skerry/appliance/supervise"
 	"github.com/skerryhq/skerry/runtime/logs/logd"
 )
 
@@ -24,6 +25,7 @@ const usage = `usage: skerry-nodeproc PROCESS --run-dir DIR --data-dir DIR
 
 Processes:
   logd        owns the output pipes of all containers
+  supervise   starts and restarts the other processes where there is no systemd
 `
 
 func main() {
@@ -37,7 +39,12 @@ func run(args []string, stderr io.Writer) int {
 		return 2
 	}
 	processes := map[string]func(context.Context, flags, *slog.Logger) error{
-		"logd": runLogd,
+		"logd":      runLogd,
+		"supervise": runSupervise,
+	}
+	if args[0] == supervise.ChildCommand { // of supervise only: this process becomes another program
+		fmt.Fprintf(stderr, "skerry-nodeproc: %v\n", supervise.BecomeChild())
+		return 127
 	}
 	process, ok := processes[args[0]]
 	if !ok {
@@ -92,4 +99,8 @@ func parse(name string, args []string, stderr io.Writer) (flags, error) {
 
 func runLogd(ctx context.Context, f flags, log *slog.Logger) error {
 	return logd.Run(ctx, logd.Config{RunDir: f.runDir, DataDir: f.dataDir, NotifySocket: os.Getenv("NOTIFY_SOCKET"), Log: log})
+}
+
+func runSupervise(ctx context.Context, f flags, log *slog.Logger) error {
+	return supervise.Run(ctx, supervise.RunConfig{RunDir: f.runDir, DataDir: f.dataDir, Log: log})
 }

@@ -114,15 +114,14 @@ func (l *logFile) makeRoom(n int) error {
 
 // write puts records behind what is there. After an error nothing of them remains.
 func (l *logFile) write(records []byte) error {
-	n, err := l.f.WriteAt(records, l.size)
+	_, err := l.f.WriteAt(records, l.size)
 	if err == nil {
 		l.size += int64(len(records))
 		return nil
 	}
-	if n > 0 {
-		if cutErr := l.f.Truncate(l.size); cutErr != nil {
-			return errors.Join(err, cutErr)
-		}
+	// A full disk takes the beginning first, and the count that comes with the error does not include it.
+	if cutErr := l.f.Truncate(l.size); cutErr != nil {
+		return errors.Join(err, cutErr)
 	}
 	return fmt.Errorf("write log file: %w", err)
 }
