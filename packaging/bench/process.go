@@ -236,6 +236,12 @@ func socketClient(path string) *http.Client {
 
 // call sends one JSON request; out may be nil. header holds name, value pairs.
 func call(ctx context.Context, c *http.Client, method, url string, in, out any, header ...string) error {
+	_, err := exchange(ctx, c, method, url, in, out, header...)
+	return err
+}
+
+// exchange is call that also returns the answer's header.
+func exchange(ctx context.Context, c *http.Client, method, url string, in, out any, header ...string) (http.Header, error) {
 	var body io.Reader
 	switch v := in.(type) {
 	case nil:
@@ -244,32 +250,32 @@ func call(ctx context.Context, c *http.Client, method, url string, in, out any, 
 	default:
 		data, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(data)
 		header = append(header, "Content-Type", "application/json")
 	}
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if resp.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, bytes.TrimSpace(data))
+		return nil, fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, bytes.TrimSpace(data))
 	}
 	if out == nil {
-		return nil
+		return resp.Header, nil
 	}
-	return json.Unmarshal(data, out)
+	return resp.Header, json.Unmarshal(data, out)
 }
