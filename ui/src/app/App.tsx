@@ -1,0 +1,44 @@
+import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { App as AntApp } from 'antd'
+import { StrictMode, useMemo } from 'react'
+import { RouterProvider } from 'react-router'
+import { ApiProblem } from '@/api/client'
+import { keys } from '@/api/queries'
+import { makeRouter } from './routes'
+import { Theme } from './Theme'
+
+function makeQueries(): QueryClient {
+  const queries: QueryClient = new QueryClient({
+    defaultOptions: {
+      queries: {
+        // Events say what became stale; this is only for the moments without them.
+        staleTime: 10_000,
+        refetchOnWindowFocus: true,
+        // A refusal stays a refusal; only a missing answer is worth a second try.
+        retry: (failures, error) => !(error instanceof ApiProblem && error.status > 0 && error.status < 500) && failures < 2,
+      },
+    },
+    queryCache: new QueryCache({
+      onError: (error) => {
+        if (error instanceof ApiProblem && error.status === 401) queries.setQueryData(keys.session, null)
+      },
+    }),
+  })
+  return queries
+}
+
+export function App() {
+  const queries = useMemo(() => makeQueries(), [])
+  const router = useMemo(() => makeRouter(), [])
+  return (
+    <StrictMode>
+      <QueryClientProvider client={queries}>
+        <Theme>
+          <AntApp>
+            <RouterProvider router={router} />
+          </AntApp>
+        </Theme>
+      </QueryClientProvider>
+    </StrictMode>
+  )
+}

@@ -1,0 +1,81 @@
+import { ConfigProvider, theme } from 'antd'
+import enUS from 'antd/locale/en_US'
+import zhCN from 'antd/locale/zh_CN'
+import { useEffect, useSyncExternalStore, type ReactNode } from 'react'
+import { usePreferences } from '@/shared/lib/preferences'
+import { fontFamily, monoFamily, radius, tokens, type Scheme } from '@/shared/lib/tokens'
+
+const dark = matchMedia('(prefers-color-scheme: dark)')
+const calm = matchMedia('(prefers-reduced-motion: reduce)')
+
+function useMedia(query: MediaQueryList): boolean {
+  return useSyncExternalStore(
+    (listener) => {
+      query.addEventListener('change', listener)
+      return () => query.removeEventListener('change', listener)
+    },
+    () => query.matches,
+  )
+}
+
+/** Gives Ant Design and our own CSS the same token set, in the scheme that the person or the system chose. */
+export function Theme({ children }: { children: ReactNode }) {
+  const { theme: choice, language } = usePreferences()
+  const systemDark = useMedia(dark)
+  const reducedMotion = useMedia(calm)
+  const scheme: Scheme = choice === 'system' ? (systemDark ? 'dark' : 'light') : choice
+  const set = tokens[scheme]
+
+  useEffect(() => {
+    const root = document.documentElement
+    if (choice === 'system') delete root.dataset.theme
+    else root.dataset.theme = choice
+    for (const [name, value] of Object.entries(set)) root.style.setProperty(`--sk-${name}`, value)
+    const soft = (color: string, share: number) => `color-mix(in srgb, ${color} ${share}%, ${set.surface})`
+    root.style.setProperty('--sk-hover', soft(set.muted, 9))
+    root.style.setProperty('--sk-accent-soft', soft(set.accent, 12))
+    root.style.setProperty('--sk-orange-soft', soft(set.orange, 14))
+    root.style.setProperty('--sk-log', soft(set.muted, 4))
+    root.style.setProperty('--sk-mark', soft(set.orange, 40))
+    root.style.setProperty('--sk-font', fontFamily)
+    root.style.setProperty('--sk-mono', monoFamily)
+  }, [choice, set])
+
+  return (
+    <ConfigProvider
+      locale={language === 'zh' ? zhCN : enUS}
+      button={{ autoInsertSpace: false }}
+      theme={{
+        algorithm: scheme === 'dark' ? theme.darkAlgorithm : theme.defaultAlgorithm,
+        token: {
+          colorPrimary: set.accent,
+          colorLink: set.accent,
+          colorSuccess: set.green,
+          colorInfo: set.blue,
+          colorWarning: set.orange,
+          colorError: set.red,
+          colorBgLayout: set.page,
+          colorBgContainer: set.surface,
+          colorBgElevated: set.raised,
+          colorBorderSecondary: set.line,
+          colorText: set.text,
+          colorTextSecondary: set.muted,
+          colorTextDescription: set.muted,
+          colorTextPlaceholder: set.muted,
+          borderRadius: radius,
+          fontFamily,
+          fontFamilyCode: monoFamily,
+          motion: !reducedMotion,
+          sizeUnit: 4,
+          sizeStep: 4,
+        },
+        components: {
+          Table: { headerBg: set.surface, cellPaddingBlock: 10, cellPaddingInline: 16, headerSplitColor: 'transparent' },
+          Button: { primaryShadow: 'none', defaultShadow: 'none', ...(scheme === 'dark' ? { primaryColor: '#06181b' } : {}) },
+        },
+      }}
+    >
+      {children}
+    </ConfigProvider>
+  )
+}

@@ -1,0 +1,43 @@
+import type { ComponentType } from 'react'
+import { createBrowserRouter, type RouteObject } from 'react-router'
+import { PageSkeleton } from '@/shared/ui/Page'
+import { Fault } from './Fault'
+import { Frame } from './Frame'
+import { NotFound } from './NotFound'
+
+const page = (load: () => Promise<{ default: ComponentType }>) => ({
+  lazy: async () => ({ Component: (await load()).default }),
+})
+
+/** Every page of the console; each is a file of its own that is loaded when it is first opened. */
+export const routes: RouteObject[] = [
+  { path: '/setup', ...page(() => import('@/features/auth/SetupPage')), HydrateFallback: () => null, errorElement: <Fault /> },
+  { path: '/sign-in', ...page(() => import('@/features/auth/SignInPage')), HydrateFallback: () => null, errorElement: <Fault /> },
+  {
+    path: '/',
+    element: <Frame />,
+    HydrateFallback: PageSkeleton,
+    errorElement: <Fault />,
+    children: [
+      {
+        errorElement: <Fault />,
+        children: [
+          { index: true, ...page(() => import('@/features/dashboard/DashboardPage')) },
+          { path: 'apps', ...page(() => import('@/features/apps/ListPage')) },
+          { path: 'apps/new', ...page(() => import('@/features/apps/DeployPage')) },
+          { path: 'apps/:ref', ...page(() => import('@/features/apps/DetailPage')) },
+          { path: 'images', ...page(() => import('@/features/images/ListPage')) },
+          { path: 'nodes', ...page(() => import('@/features/nodes/ListPage')) },
+          { path: 'nodes/:ref', ...page(() => import('@/features/nodes/DetailPage')) },
+          { path: 'events', ...page(() => import('@/features/events/ListPage')) },
+          { path: 'account', ...page(() => import('@/features/account/AccountPage')) },
+          { path: '*', element: <NotFound /> },
+        ],
+      },
+    ],
+  },
+]
+
+export function makeRouter() {
+  return createBrowserRouter(routes)
+}
