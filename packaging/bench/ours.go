@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -53,26 +53,26 @@ func startOurs(ctx context.Context, o options, scratch string, n int) (peer, err
 	socket := filepath.Join(runDir, "skerry.sock")
 	s.api = socketClient(socket)
 	if err := s.daemon.ready(ctx, func(ctx context.Context) error {
-		return call(ctx, s.api, http.MethodGet, ourAPI+"/setup", nil, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, ourAPI+"/setup", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := s.api.Do(req) // any answer will do: there is no cluster yet
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
 	}); err != nil {
 		return s, err
 	}
-	initialise := exec.CommandContext(ctx, binary, "init", "--run-dir", runDir, "--json")
-	if out, err := initialise.CombinedOutput(); err != nil {
-		return s, fmt.Errorf("skerry init: %w: %s", err, bytes.TrimSpace(out))
+	var cluster struct {
+		NodeID string `json:"nodeId"`
 	}
-	var nodes struct {
-		Items []struct {
-			ID string `json:"id"`
-		} `json:"items"`
+	input := map[string]any{"adminPassword": rand.Text()} // only the token below is used
+	if err := call(ctx, s.api, http.MethodPost, ourAPI+"/init", input, &cluster); err != nil {
+		return s, fmt.Errorf("make a cluster: %w", err)
 	}
-	if err := call(ctx, s.api, http.MethodGet, ourAPI+"/nodes", nil, &nodes); err != nil {
-		return s, err
-	}
-	if len(nodes.Items) != 1 {
-		return s, fmt.Errorf("the new cluster has %d nodes, want 1", len(nodes.Items))
-	}
-	s.node = nodes.Items[0].ID
+	s.node = cluster.NodeID
 	archive, err := debimage.Archive(ctx, "busybox")
 	if err != nil {
 		return s, err
@@ -209,7 +209,7 @@ func apiWrites(ctx context.Context, _ options, peers []peer) error {
 	var token struct {
 		Token string `json:"token"`
 	}
-	err := call(ctx, s.api, http.MethodPost, ourAPI+"/api-tokens", map[string]any{"name": "bench", "role": "admin"}, &token)
+	err := call(ctx, s.api, http.MethodPost, ourAPI+"/api-tokens", map[string]any{"name": "bench", "role": "admin", "user": "admin"}, &token)
 	if err != nil {
 		return err
 	}
