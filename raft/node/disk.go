@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
@@ -20,16 +19,18 @@ const (
 	dirRaft       = "raft"
 	dirAudit      = "audit"
 	fileLog       = "log.db"
+	dirSnapshots  = "snapshots"
 	keptSnapshots = 2
 )
 
-// openStores opens the files of a data directory.
+// openStores opens and verifies the files of a data directory.
 func openStores(cfg Config) (Stores, error) {
 	dir := filepath.Join(cfg.Dir, dirRaft)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Stores{}, fmt.Errorf("make the raft directory: %w", err)
 	}
-	db, err := openLog(filepath.Join(dir, fileLog))
+	path := filepath.Join(dir, fileLog)
+	db, err := openLog(path)
 	if err != nil {
 		return Stores{}, err
 	}
@@ -37,6 +38,13 @@ func openStores(cfg Config) (Stores, error) {
 	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, newLogger(cfg.Log.With("component", "raft")))
 	if err != nil {
 		return fail(fmt.Errorf("open snapshots in %s: %w", dir, err))
+	}
+	first, err := verifyLog(db, path, cfg.Version)
+	if err != nil {
+		return fail(err)
+	}
+	if err := verifySnapshots(snaps, filepath.Join(dir, dirSnapshots), path, first); err != nil {
+		return fail(err)
 	}
 	audit, err := fsm.OpenAudit(filepath.Join(cfg.Dir, dirAudit), cfg.Audit)
 	if err != nil {
@@ -49,19 +57,29 @@ func openStores(cfg Config) (Stores, error) {
 
 // openLog opens the log file, waiting a moment for a predecessor to let go.
 func openLog(path string) (*raftboltdb.BoltStore, error) {
-	db, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
-		Timeout:        2 * time.Second,
-		NoFreelistSync: true, // it is found again by reading the pages; writing it would cost every commit
-		FreelistType:   bbolt.FreelistMapType,
-	}})
+	err := verifyFile(path)
+	var db *raftboltdb.BoltStore
+	if err == nil {
+		err = guard(func() (err error) {
+			db, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
+				Timeout:        lockTimeout,
+				NoFreelistSync: true, // it is found again by reading the pages; writing it would cost every commit
+				FreelistType:   bbolt.FreelistMapType,
+			}})
+			return err
+		})
+	}
 	switch {
+	case err == nil:
+		return db, nil
 	case errors.Is(err, bbolt.ErrTimeout):
 		return nil, &model.Error{Kind: model.KindConflict, Code: "data_in_use",
 			Detail: fmt.Sprintf("another process has %s open; end that one first", path), Err: err}
-	case err != nil:
+	case model.CodeOf(err) != "":
+		return nil, err
+	default:
 		return nil, damaged(path, err)
 	}
-	return db, nil
 }
 
 // damaged is the sentence for a file that cannot be read.

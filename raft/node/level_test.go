@@ -1,0 +1,89 @@
+package node_test
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/node"
+)
+
+// TestNewerData appends an entry of a newer version to a stopped node's log: the
+// node must refuse to start and name that version.
+func TestNewerData(t *testing.T) {
+	dir := t.TempDir()
+	n, err := node.Open(node.Config{Dir: dir, ID: nodeID, Version: "1.0.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Bootstrap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	propose(t, n, initCommand())
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	appendEntry(t, dir, command.EncodeEntry("9.9.9", [][]byte{append([]byte{1}, binary.BigEndian.AppendUint16(nil, 60000)...)}))
+	_, err = node.Open(node.Config{Dir: dir, ID: nodeID, Version: "1.0.0"})
+	if model.CodeOf(err) != "version_too_old" || !strings.Contains(err.Error(), "9.9.9") || !strings.Contains(err.Error(), "60000") {
+		t.Fatalf("opening a newer log: %v", err)
+	}
+}
+
+// TestHigherLevel meets a raise to a level that this binary does not know while
+// it applies: it stops there, and the state stays as it was.
+func TestHigherLevel(t *testing.T) {
+	dir := t.TempDir()
+	fatal := make(chan error, 1)
+	n, err := node.Open(node.Config{Dir: dir, ID: nodeID, Version: "1.0.0", Fatal: func(err error) { fatal <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if err := n.Bootstrap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := propose(t, n, initCommand())
+	go func() {
+		_, _ = n.Propose(t.Context(), &command.RaiseLevel{Head: by("local"), Level: command.Level + 1})
+	}()
+	select {
+	case err := <-fatal:
+		if model.CodeOf(err) != "version_too_old" {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the node went on")
+	}
+	if n.AppliedIndex() != r.Index || n.View().FeatureLevel() != 1 {
+		t.Fatalf("applied %d, level %d", n.AppliedIndex(), n.View().FeatureLevel())
+	}
+}
+
+func appendEntry(t *testing.T, dir string, data []byte) {
+	t.Helper()
+	db, err := raftboltdb.NewBoltStore(dir + "/raft/log.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := db.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l raft.Log
+	if err := db.GetLog(last, &l); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.StoreLog(&raft.Log{Index: last + 1, Term: l.Term, Type: raft.LogCommand, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
