@@ -6,15 +6,8 @@ import (
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/access"
-	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 )
-
-// Proposer commits changes; raft/node implements it. Propose returns when the
-// commands are applied on this node, or with the first refusal.
-type Proposer interface {
-	Propose(ctx context.Context, cmds ...command.Command) error
-}
 
 // Operations are the use cases that take more than one command: they resolve
 // images, fill in defaults and check what the API cannot. The gate has already
