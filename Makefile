@@ -1,0 +1,73 @@
+# Skerry: a container cloud that fits in one file. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CGO_ENABLED ?= 0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/skerryhq/skerry/appliance.version=$(VERSION)
+TOOL    := go tool -modfile=$(CURDIR)/packaging/tools/go.mod
+CONSOLE := ui/dist/index.html
+WELCOME := packaging/welcome/welcome.tar.gz
+
+.PHONY: help deps deps-test generate engine console welcome build run clean-run test test-go test-ui lint bench
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+deps:
+	@packaging/deps.sh build
+
+deps-test:
+	@packaging/deps.sh build test
+
+generate: ## make the code that comes from openapi.yaml
+	@$(MAKE) -s appliance/api/.generated
+
+appliance/api/.generated: appliance/api/openapi.yaml $(wildcard appliance/api/*oapi*.yaml appliance/api/client/*oapi*.yaml) packaging/tools/go.mod
+	go generate ./appliance/api/...
+	@touch $@
+
+engine:
+	@CGO_ENABLED=1 packaging/engine/build.sh bin/engine
+
+ui/node_modules/.package-lock.json: ui/package-lock.json
+	cd ui && npm ci --no-audit --no-fund
+	@touch $@
+
+$(CONSOLE): ui/node_modules/.package-lock.json appliance/api/openapi.yaml ui/index.html $(shell find ui/src ui/public ui/scripts -type f -not -path '*/__generated__/*' 2>/dev/null) $(wildcard ui/*.ts ui/*.json)
+	cd ui && npm run generate && npm run build
+	@touch $@
+
+console: $(CONSOLE)
+
+$(WELCOME): $(wildcard cmd/welcome/* packaging/welcome/*.go)
+	go run ./packaging/welcome/build -o $@
+
+welcome: $(WELCOME)
+
+build: deps generate engine console welcome ## build bin/skerry and bin/engine
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/skerry ./cmd/skerry
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/engine/skerry-nodeproc ./cmd/nodeproc
+
+run: build ## start a one-node cloud here, with the welcome app; Ctrl-C ends it
+	@packaging/run.sh
+
+clean-run: ## remove what make run keeps
+	@bin/skerry reset --data --data-dir $(CURDIR)/.skerry/data --run-dir /run/skerry 2>/dev/null || true
+	rm -rf .skerry
+
+test: deps-test build test-go test-ui ## install what the tests need, run them all
+
+test-go:
+	@packaging/test.sh
+
+test-ui:
+	cd ui && npm run check
+
+lint: generate ## check style and vet
+	$(TOOL) golangci-lint config verify
+	$(TOOL) golangci-lint run ./...
+	go vet ./...
+
+bench: deps build ## measure against Docker and etcd; one line name=value unit each
+	@packaging/bench.sh

@@ -1,0 +1,278 @@
+// Package agent makes one node be what the cluster asks of it. It watches the
+// node's view (appliance/nodeview), drives the runtime and the network one step
+// at a time, and reports what it sees. It decides nothing about placement and
+// never reads another node's business.
+//
+// Each container has a keeper, a goroutine of its own that knows one container
+// and nothing else; the packet filter and the names have one loop each. After a
+// restart everything that runs is adopted by looking: the engine's own records
+// and the kernel's objects bear the container ids.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skerryhq/skerry/appliance/nodeview"
+	"github.com/skerryhq/skerry/netfw/link"
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/node"
+	"github.com/skerryhq/skerry/raft/state"
+	"github.com/skerryhq/skerry/runtime/workload"
+)
+
+// Containers is the part of runtime/ctrd that keepers need.
+type Containers interface {
+	Create(ctx context.Context, spec workload.Spec) error
+	Start(ctx context.Context, id workload.ID) (workload.State, error)
+	Stop(ctx context.Context, id workload.ID, o workload.StopOptions) (workload.State, error)
+	Remove(ctx context.Context, id workload.ID) error
+	Inspect(ctx context.Context, id workload.ID) (workload.State, error)
+	List(ctx context.Context) ([]workload.State, error)
+	Events(ctx context.Context, handle func(workload.Event)) error
+}
+
+// Links is the part of netfw/link that keepers need.
+type Links interface {
+	Path(id string) string
+	Veth(id string) string
+	Ensure(ctx context.Context, s link.Spec) (link.Attachment, error)
+	Remove(ctx context.Context, id string) error
+	List() (link.Present, error)
+	RemoveVeth(name string) error
+}
+
+// Logs is the part of the log daemon's client that keepers need.
+type Logs interface {
+	Open(ctx context.Context, id string, o LogOptions) (workload.Stdio, error)
+	Close(ctx context.Context, id string) error  // after the task's end: drain and forget the pipes
+	Remove(ctx context.Context, id string) error // with the files
+}
+
+// LogOptions says how a container's output is kept.
+type LogOptions struct {
+	TTY, Stdin bool
+	MaxBytes   int64 // per file; 0 means the daemon's default
+	MaxFiles   int   // 0 means the daemon's default
+}
+
+// Volumes is the part of runtime/volume that keepers need.
+type Volumes interface {
+	Ensure(id string) (path string, err error)
+	Remove(id string) error
+	List() ([]string, error)
+}
+
+// Proposer changes the cluster's state.
+type Proposer interface {
+	Propose(ctx context.Context, cmds ...command.Command) (node.Result, error)
+}
+
+// Config is what an agent needs; every field is required.
+type Config struct {
+	NodeID     string
+	FilesDir   string // <run-dir>/containers: resolv.conf, hosts and hostname of each container
+	CgroupRoot string // cgroup below which containers live, e.g. "/skerry/<node-id>"
+	Resolver   netip.Addr
+	Store      *state.Store
+	Proposer   Proposer
+	Containers Containers
+	Links      Links
+	Logs       Logs
+	Volumes    Volumes
+	Firewall   Firewall
+	Names      func(ctx context.Context, v nodeview.View) error // publishes what the edge answers
+	Control    []uint16                                         // the node's own ports, closed to containers
+	Log        *slog.Logger
+}
+
+// Agent keeps one node as asked.
+type Agent struct {
+	cfg    Config
+	log    *slog.Logger
+	report *reporter
+	starts chan struct{} // bounds how many containers start at once
+
+	mu      sync.Mutex
+	keepers map[string]*keeper // guarded by mu
+	wg      sync.WaitGroup
+}
+
+// startsAtOnce bounds parallel starts: more only make each of them slower.
+const startsAtOnce = 12
+
+// New makes an agent. It touches nothing yet.
+func New(cfg Config) *Agent {
+	log := cfg.Log.With("component", "agent", "node", cfg.NodeID)
+	return &Agent{
+		cfg: cfg, log: log,
+		report:  newReporter(cfg.NodeID, cfg.Proposer, log),
+		starts:  make(chan struct{}, startsAtOnce),
+		keepers: map[string]*keeper{},
+	}
+}
+
+// Run adopts what is there, gives back what nobody asked for, and keeps the
+// node as asked until ctx ends. Containers go on running after it.
+func (a *Agent) Run(ctx context.Context) error {
+	found, err := a.adopt(ctx)
+	if err != nil {
+		return fmt.Errorf("adopt what runs: %w", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.report.run(ctx) })
+	g.Go(func() error { return a.cfg.Containers.Events(ctx, a.hear) })
+	g.Go(func() error { return a.network(ctx) })
+	g.Go(func() error { return a.names(ctx) })
+	g.Go(func() error {
+		err := state.Watch(ctx, a.cfg.Store, a.read, func(ctx context.Context, v nodeview.View) error {
+			a.see(ctx, v, found)
+			found = nil
+			return nil
+		})
+		a.wg.Wait()
+		return err
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (a *Agent) read(v *state.View) (nodeview.View, error) {
+	return nodeview.Of(v, a.cfg.NodeID), nil
+}
+
+// see hands every container its newest wish. found is what the engine held at
+// the start; nil afterwards.
+func (a *Agent) see(ctx context.Context, v nodeview.View, found map[string]workload.State) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	asked := make(map[string]bool, len(v.Containers))
+	for _, c := range v.Containers {
+		asked[c.ID] = true
+		k, ok := a.keepers[c.ID]
+		if !ok {
+			k = newKeeper(a, c)
+			if st, there := found[c.ID]; there {
+				k.saw(st)
+			}
+			a.keepers[c.ID] = k
+			a.wg.Go(func() { k.run(ctx) })
+		}
+		k.ask(c)
+	}
+	for id, k := range a.keepers {
+		if !asked[id] {
+			k.end()
+			delete(a.keepers, id)
+		}
+	}
+}
+
+// hear hands the engine's events to the keepers.
+func (a *Agent) hear(e workload.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch e.Kind {
+	case workload.EventResync: // also the first one: it makes up for what ended since adopt looked
+		for _, k := range a.keepers {
+			k.doubt()
+		}
+	case workload.EventExit:
+		if k := a.keepers[string(e.ID)]; k != nil {
+			k.exited(e.State)
+		}
+	}
+}
+
+// adopt lists what the engine has, and gives back every container, namespace,
+// interface and volume that the state does not name: what a crash left between
+// making something and writing it down, or between the two ends of a removal.
+func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
+	states, err := a.cfg.Containers.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked, veths := map[string]bool{}, map[string]bool{}
+	view := a.cfg.Store.View()
+	for c := range view.ContainersOnNode(a.cfg.NodeID) {
+		asked[c.ID], veths[a.cfg.Links.Veth(c.ID)] = true, true
+	}
+	found := map[string]workload.State{}
+	for _, s := range states {
+		if id := string(s.ID); asked[id] {
+			found[id] = s
+		} else {
+			a.log.Warn("removing a container that the cluster does not know", "container", id)
+			a.discard(ctx, id)
+		}
+	}
+	present, err := a.cfg.Links.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range present.IDs {
+		if !asked[id] {
+			a.discard(ctx, id)
+		}
+	}
+	for _, v := range present.Veths {
+		if !veths[v] {
+			if err := a.cfg.Links.RemoveVeth(v); err != nil {
+				a.log.Warn("an interface is left over", "interface", v, "err", err)
+			}
+		}
+	}
+	volumes, err := a.cfg.Volumes.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range volumes {
+		if _, known := view.Volume(id); !known {
+			a.log.Info("removing the data of a deleted volume", "volume", id)
+			if err := a.cfg.Volumes.Remove(id); err != nil {
+				a.log.Warn("a volume's data is left over", "volume", id, "err", err)
+			}
+		}
+	}
+	a.log.Info("adopted", "containers", len(found))
+	return found, nil
+}
+
+// discard takes back everything of a container, as far as it goes.
+func (a *Agent) discard(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if _, err := a.cfg.Containers.Stop(ctx, workload.ID(id), workload.StopOptions{}); err != nil && !errors.Is(err, workload.ErrNotFound) && !errors.Is(err, workload.ErrNotRunning) {
+		a.log.Warn("cannot end a container that is to go", "container", id, "err", err)
+	}
+	if err := a.giveBack(ctx, id); err != nil {
+		a.log.Warn("cannot remove a container whole", "container", id, "err", err)
+	}
+}
+
+// giveBack removes all that a container had on this host. Nothing of it runs.
+// Calling it again is free.
+func (a *Agent) giveBack(ctx context.Context, id string) error {
+	if err := a.cfg.Containers.Remove(ctx, workload.ID(id)); err != nil && !errors.Is(err, workload.ErrNotFound) {
+		return err
+	}
+	return errors.Join(
+		a.cfg.Links.Remove(ctx, id),
+		a.cfg.Logs.Remove(ctx, id),
+		removeFiles(a.cfg.FilesDir, id),
+	)
+}
+
+func origin(loop string) model.Origin {
+	return model.Origin{Actor: "system:" + loop, Time: time.Now().UTC()}
+}

@@ -1,0 +1,319 @@
+// Package appliance is the living room: the one place where the foundations
+// meet. New takes a configuration, Run opens everything in order, connects it,
+// and blocks until the context ends. It holds no logic of its own beyond birth
+// (Init), life (Run) and clearing up (Reset).
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skerryhq/skerry/appliance/agent"
+	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/appliance/config"
+	"github.com/skerryhq/skerry/appliance/control"
+	"github.com/skerryhq/skerry/appliance/noderuntime"
+	"github.com/skerryhq/skerry/appliance/operation"
+	"github.com/skerryhq/skerry/appliance/pki"
+	"github.com/skerryhq/skerry/appliance/supervise"
+	"github.com/skerryhq/skerry/netfw/iptables"
+	"github.com/skerryhq/skerry/netfw/link"
+	"github.com/skerryhq/skerry/raft/node"
+	"github.com/skerryhq/skerry/runtime/ctrd"
+	"github.com/skerryhq/skerry/runtime/engine"
+	"github.com/skerryhq/skerry/runtime/image"
+	"github.com/skerryhq/skerry/runtime/logs"
+	"github.com/skerryhq/skerry/runtime/volume"
+	"github.com/skerryhq/skerry/ui"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Version is the version of this program.
+func Version() string { return version }
+
+// Appliance is one node.
+type Appliance struct {
+	cfg config.Config
+	log *slog.Logger
+}
+
+// New checks the configuration and the right to run. It opens nothing.
+func New(cfg config.Config, log *slog.Logger) (*Appliance, error) {
+	cfg, err := cfg.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	if os.Geteuid() != 0 {
+		return nil, errors.New("a node needs root: it makes network namespaces, mounts and packet filter rules")
+	}
+	return &Appliance{cfg: cfg, log: log}, nil
+}
+
+// Run runs the node until ctx ends. Containers go on running after it, unless
+// the configuration says Ephemeral; then everything that the node started ends
+// with it.
+func (a *Appliance) Run(ctx context.Context) (err error) {
+	began := time.Now()
+	release, err := claim(a.cfg)
+	if err != nil {
+		return err
+	}
+	defer release()
+	p, err := a.open(ctx)
+	defer func() {
+		if a.cfg.Ephemeral && p.links != nil {
+			err = errors.Join(err, a.teardown(context.WithoutCancel(ctx), p))
+		}
+		err = errors.Join(err, p.close())
+	}()
+	if err != nil {
+		return err
+	}
+	return a.serve(ctx, p, began)
+}
+
+// parts is everything that Run opens. What could not be opened is nil.
+type parts struct {
+	identity   identity
+	box        *pki.Box
+	authority  *pki.Authority
+	certs      *pki.Certificates
+	node       *node.Node
+	fatal      chan error
+	engine     engine.Config
+	containers *ctrd.Runtime
+	images     *image.Store
+	logs       *logs.Client
+	volumes    *volume.Store
+	links      *link.Links
+	firewall   *iptables.Table
+	processes  []supervise.Spec
+	closers    []func() error
+}
+
+func (p *parts) close() error {
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// open opens everything, in the order in which it depends on each other. The
+// parts that it got so far are returned with an error.
+func (a *Appliance) open(ctx context.Context) (*parts, error) {
+	p := &parts{fatal: make(chan error, 1)}
+	cfg := a.cfg
+	var err error
+	if p.identity, err = loadIdentity(cfg.DataDir); err != nil {
+		return p, err
+	}
+	keys := filepath.Join(cfg.DataDir, "pki")
+	if p.box, err = pki.OpenBox(filepath.Join(keys, "seal.key")); err != nil {
+		return p, err
+	}
+	if p.authority, err = pki.OpenAuthority(keys, p.box, time.Now()); err != nil {
+		return p, err
+	}
+	if p.certs, err = pki.OpenCertificates(keys, cfg.Name, func() []string { return hostNames(cfg) }, p.authority, a.log.With("component", "pki")); err != nil {
+		return p, err
+	}
+	p.engine = engine.Config{Root: filepath.Join(cfg.DataDir, "engine"), RunDir: cfg.RunDir, BinDir: cfg.EngineDir}
+	if p.processes, err = a.startProcesses(ctx, p); err != nil {
+		return p, err
+	}
+	if err := a.openNetwork(p); err != nil {
+		return p, err
+	}
+	if p.node, err = node.Open(node.Config{
+		Dir: cfg.DataDir, ID: p.identity.ID, Version: version, Log: a.log,
+		Fatal: func(err error) {
+			select {
+			case p.fatal <- err:
+			default:
+			}
+		},
+	}); err != nil {
+		return p, err
+	}
+	p.closers = append(p.closers, p.node.Close)
+	return p, a.openRuntime(ctx, p)
+}
+
+func (a *Appliance) openNetwork(p *parts) error {
+	resolver := netip.MustParseAddr(a.cfg.Resolver)
+	links, err := link.New(link.Config{Dir: filepath.Join(a.cfg.RunDir, "netns"), Resolver: resolver})
+	if err != nil {
+		return err
+	}
+	p.links = links
+	p.closers = append(p.closers, func() error { links.Close(); return nil })
+	host, err := links.EnsureHost()
+	if err != nil {
+		return err
+	}
+	if !host.ForwardingWas {
+		a.log.Info("routing between interfaces was off and is on now (net.ipv4.ip_forward)")
+	}
+	p.firewall, err = iptables.New(iptables.Config{Log: a.log.With("component", "netfw")})
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, func() error { p.firewall.Close(); return nil })
+	return nil
+}
+
+// startProcesses starts or adopts the engine, the log daemon and the edge.
+func (a *Appliance) startProcesses(ctx context.Context, p *parts) ([]supervise.Spec, error) {
+	if err := p.engine.Prepare(); err != nil {
+		return nil, err
+	}
+	small := filepath.Join(a.cfg.EngineDir, "skerry-nodeproc")
+	folders := []string{"--run-dir", a.cfg.RunDir, "--data-dir", a.cfg.DataDir}
+	cmd := p.engine.Command()
+	specs := []supervise.Spec{
+		{Name: "containerd", Argv: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, OOMScoreAdj: -999},
+		{Name: "logd", Argv: append([]string{small, "logd"}, folders...), OOMScoreAdj: -998},
+		{Name: "edge", Argv: append([]string{small, "edge", "--listen", net.JoinHostPort(a.cfg.Resolver, "53")}, folders...), OOMScoreAdj: -998},
+	}
+	client, err := supervise.Ensure(ctx, a.superviseConfig())
+	if err != nil {
+		return nil, fmt.Errorf("start the process parent: %w", err)
+	}
+	for _, s := range specs[:2] { // the edge follows when its address is there
+		if err := client.Ensure(ctx, s); err != nil {
+			return nil, fmt.Errorf("start %s: %w", s.Name, err)
+		}
+	}
+	return specs, nil
+}
+
+func (a *Appliance) superviseConfig() supervise.Config {
+	return supervise.Config{RunDir: a.cfg.RunDir, DataDir: a.cfg.DataDir, Binary: filepath.Join(a.cfg.EngineDir, "skerry-nodeproc")}
+}
+
+// openRuntime connects to the engine.
+func (a *Appliance) openRuntime(ctx context.Context, p *parts) error {
+	const patience = 30 * time.Second
+	wait, cancel := context.WithTimeoutCause(ctx, patience, errors.New("it did not answer within 30 s; its own words are in log/containerd.log of the data directory"))
+	defer cancel()
+	client, err := p.engine.Connect(wait)
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, client.Close)
+	log := a.log.With("component", "runtime")
+	if p.images, err = image.New(client, image.Options{Root: p.engine.Root, Log: log}); err != nil {
+		return err
+	}
+	if p.containers, err = ctrd.New(ctrd.Config{Client: client, Engine: p.engine, Images: p.images, Log: log}); err != nil {
+		return err
+	}
+	p.logs = logs.NewClient(a.cfg.RunDir, a.cfg.DataDir)
+	p.volumes, err = volume.New(filepath.Join(a.cfg.DataDir, "volumes"))
+	return err
+}
+
+// serve runs what was opened until ctx ends or something fails for good.
+func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error {
+	port := netip.MustParseAddrPort(a.cfg.Listen).Port()
+	store := p.node.Store()
+	reach := noderuntime.New(noderuntime.Config{
+		NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store,
+		Containers: p.containers, Images: p.images, Logs: p.logs, Volumes: p.volumes, Log: a.log,
+	})
+	desk := operation.New(operation.Config{
+		Store: store, Proposer: p.node, Images: reach, Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID, Log: a.log,
+	})
+	founded := newFounder(a, p, reach)
+	server, err := api.New(api.Config{
+		Cluster: p.node, Operations: desk, Runtime: reach, Audit: auditLog{p.node.Audit()}, Founder: founded,
+		Console: http.FS(ui.FS()), Version: version, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	listeners, err := a.listen(p)
+	if err != nil {
+		return err
+	}
+	keeper := agent.New(agent.Config{
+		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
+		Resolver: netip.MustParseAddr(a.cfg.Resolver), Store: store, Proposer: p.node,
+		Containers: starter{p.containers}, Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
+		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
+	})
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Run(ctx, listeners) })
+	g.Go(func() error { return p.certs.Run(ctx) })
+	g.Go(func() error {
+		return supervise.Keep(ctx, a.superviseConfig(), p.processes, a.log.With("component", "supervise"))
+	})
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-p.fatal:
+			return err
+		}
+	})
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-founded.done:
+		}
+		return a.live(ctx, p, keeper)
+	})
+	a.log.Info("node is up", "node", p.identity.ID, "name", a.cfg.Name, "listen", a.cfg.Listen, "socket", a.cfg.Socket(),
+		"version", version, "took_ms", time.Since(began).Milliseconds())
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// live runs the loops that need a cluster.
+func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent) error {
+	if err := p.node.WaitReady(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return p.node.Leading(ctx, func(term context.Context) error {
+			return control.Run(term, control.Config{Store: p.node.Store(), Proposer: p.node, Log: a.log})
+		})
+	})
+	g.Go(func() error { return a.reportNode(ctx, p) })
+	g.Go(func() error { return keeper.Run(ctx) })
+	return g.Wait()
+}
+
+// listen opens the doors: the control plane's port and the local socket.
+func (a *Appliance) listen(p *parts) (api.Listeners, error) {
+	public, err := net.Listen("tcp", a.cfg.Listen)
+	if err != nil {
+		return api.Listeners{}, fmt.Errorf("listen on %s (choose another with --listen): %w", a.cfg.Listen, err)
+	}
+	socket := a.cfg.Socket()
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return api.Listeners{}, errors.Join(err, public.Close())
+	}
+	local, err := listenPrivately(socket)
+	if err != nil {
+		return api.Listeners{}, errors.Join(fmt.Errorf("open the local socket: %w", err), public.Close())
+	}
+	return api.Listeners{Public: public, TLS: p.certs.ServerTLS(), Local: local}, nil
+}

@@ -1,0 +1,159 @@
+// Package control is the leader's part of the work: loops that watch the state,
+// ask the pure planners (deploy, scheduler, ipalloc) what is missing, and
+// propose it. Loops live as long as the leader's term; they never touch a host.
+// Running one twice, or on a leader that no longer is one, harms nothing: every
+// proposal is judged again while it is applied.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/node"
+	"github.com/skerryhq/skerry/raft/state"
+)
+
+// Proposer changes the cluster's state.
+type Proposer interface {
+	Propose(ctx context.Context, cmds ...command.Command) (node.Result, error)
+}
+
+// Config is what the loops need.
+type Config struct {
+	Store    *state.Store
+	Proposer Proposer
+	Log      *slog.Logger
+}
+
+// Run runs all loops until ctx, the term, ends. A loop that ends by itself ends
+// them all with its error.
+func Run(ctx context.Context, cfg Config) error {
+	log := cfg.Log.With("component", "control")
+	g, ctx := errgroup.WithContext(ctx)
+	d := &deployer{cfg: cfg, log: log, last: map[string]netip.Addr{}}
+	g.Go(func() error { return named("deploy", d.run(ctx)) })
+	g.Go(func() error { return named("sweep", sweep(ctx, cfg, log)) })
+	g.Go(func() error { return named("auto-remove", autoRemove(ctx, cfg, log)) })
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func named(loop string, err error) error {
+	if err != nil {
+		return fmt.Errorf("control loop %s: %w", loop, err)
+	}
+	return nil
+}
+
+func origin(loop string) model.Origin {
+	return model.Origin{Actor: "system:" + loop, Time: time.Now().UTC()}
+}
+
+// propose sends commands and logs refusals: the state has moved on, and the
+// next turn sees how.
+func propose(ctx context.Context, cfg Config, log *slog.Logger, cmds []command.Command) error {
+	res, err := cfg.Proposer.Propose(ctx, cmds...)
+	if len(res.Outcomes) == 0 {
+		return err
+	}
+	for i, o := range res.Outcomes {
+		if o.Err != nil {
+			log.Debug("proposal refused", "command", cmds[i].Type().Name(), "err", o.Err)
+		}
+	}
+	return nil
+}
+
+// sweep deletes sessions that have expired.
+func sweep(ctx context.Context, cfg Config, log *slog.Logger) error {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		now := time.Now().UTC()
+		expired := false
+		for s := range cfg.Store.View().Sessions() {
+			expired = s.ExpiresAt.Before(now)
+			break // those that expire first come first
+		}
+		if expired {
+			cmd := &command.DeleteSessions{Head: command.By(origin("sweep")), ExpiredBefore: now}
+			if err := propose(ctx, cfg, log, []command.Command{cmd}); err != nil && ctx.Err() == nil {
+				log.Warn("expired sessions not deleted, trying again", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// readerTime is how long an ended `run --rm` container stays, so that whoever
+// follows it can read its last lines and its exit status.
+const readerTime = 15 * time.Second
+
+// autoRemove removes apps whose containers asked to go when they end.
+func autoRemove(ctx context.Context, cfg Config, log *slog.Logger) error {
+	read := func(v *state.View) (map[string]time.Time, error) {
+		ended := map[string]time.Time{}
+		for c := range v.Containers() {
+			if !c.Spec.AutoRemove || c.Assign.Remove {
+				continue
+			}
+			at, seen := ended[c.AppID]
+			switch {
+			case c.Status.Phase != model.PhaseExited || c.Status.Task == 0:
+				ended[c.AppID] = time.Time{} // one still runs, or will
+			case !seen || (!at.IsZero() && c.Status.FinishedAt.After(at)):
+				ended[c.AppID] = c.Status.FinishedAt
+			}
+		}
+		return ended, nil
+	}
+	for {
+		watching, cancel := context.WithCancel(ctx)
+		ended, changed, err := state.Changed(watching, cfg.Store, read)
+		if err != nil {
+			cancel()
+			return err
+		}
+		var cmds []command.Command
+		var next <-chan time.Time
+		for app, at := range ended {
+			if at.IsZero() {
+				continue
+			}
+			if rest := min(time.Until(at.Add(readerTime)), readerTime); rest > 0 {
+				next = time.After(rest)
+				continue
+			}
+			cmds = append(cmds, &command.RemoveApp{Head: command.By(origin("auto-remove")), ID: app, ExpectVersion: command.AnyVersion})
+		}
+		if len(cmds) > 0 {
+			if err := propose(ctx, cfg, log, cmds); err != nil && ctx.Err() == nil {
+				log.Warn("ended containers not removed, trying again", "err", err)
+				next = time.After(time.Second)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-next:
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}

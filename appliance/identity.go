@@ -1,0 +1,159 @@
+package appliance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skerryhq/skerry/appliance/config"
+	"github.com/skerryhq/skerry/raft/command"
+)
+
+// identity is what makes a node the same node after a restart.
+type identity struct {
+	ID string `json:"id"`
+}
+
+// cgroup is the group below which this node's containers live.
+func (i identity) cgroup() string { return "/skerry/" + i.ID }
+
+// readIdentity reads the node's identity. Errors: fs.ErrNotExist before the
+// first start.
+func readIdentity(dataDir string) (identity, error) {
+	path := filepath.Join(dataDir, "node.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return identity{}, fmt.Errorf("read the node's identity: %w", err)
+	}
+	var id identity
+	if err := json.Unmarshal(b, &id); err != nil || id.ID == "" {
+		return id, fmt.Errorf("%s is damaged: put back a copy of it, or give the node a new data directory", path)
+	}
+	return id, nil
+}
+
+// loadIdentity reads the node's identity, and makes one at the first start.
+func loadIdentity(dataDir string) (identity, error) {
+	id, err := readIdentity(dataDir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return id, err
+	}
+	id = identity{ID: command.NewID()}
+	b, err := json.Marshal(id)
+	if err != nil {
+		return id, err
+	}
+	path := filepath.Join(dataDir, "node.json")
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return id, fmt.Errorf("write the node's identity: %w", err)
+	}
+	return id, os.Rename(path+".new", path)
+}
+
+// claim makes the node's folders and makes sure that no other daemon has them.
+// The lock goes with the process, however it ends.
+func claim(cfg config.Config) (release func(), err error) {
+	for dir, mode := range map[string]os.FileMode{cfg.DataDir: 0o711, cfg.RunDir: 0o711} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return nil, fmt.Errorf("make %s: %w", dir, err)
+		}
+	}
+	var files []*os.File
+	release = func() {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
+	for _, dir := range []string{cfg.DataDir, cfg.RunDir} {
+		f, err := os.OpenFile(filepath.Join(dir, "daemon.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			release()
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		}
+		files = append(files, f)
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			pid, _ := os.ReadFile(f.Name())
+			release()
+			return nil, fmt.Errorf("%s is in use by another skerry daemon (pid %s): end it first, or choose other folders with --data-dir and --run-dir", dir, pid)
+		}
+		if err := f.Truncate(0); err == nil {
+			_, _ = f.WriteString(strconv.Itoa(os.Getpid())) // for people only; the lock is what counts
+		}
+	}
+	return release, nil
+}
+
+// listenPrivately opens a unix socket that only its owner may use, from its
+// first moment on.
+func listenPrivately(path string) (net.Listener, error) {
+	old := syscall.Umask(0o177)
+	defer syscall.Umask(old)
+	return net.Listen("unix", path)
+}
+
+// hostNames lists the names and addresses that the node's certificate covers.
+func hostNames(cfg config.Config) []string {
+	names := []string{"localhost", cfg.Name, "127.0.0.1", "::1"}
+	if host, err := os.Hostname(); err == nil && host != "" {
+		names = append(names, host)
+	}
+	if cfg.Advertise != "" {
+		names = append(names, cfg.Advertise)
+	}
+	for _, a := range localAddresses() {
+		names = append(names, a.String())
+	}
+	return append(names, cfg.SANs...)
+}
+
+// localAddresses lists the host's own addresses that others can reach.
+func localAddresses() []netip.Addr {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		if ip := p.Addr().Unmap(); ip.IsGlobalUnicast() && !ip.IsLoopback() {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+// advertised is the address that others reach this node at: the one given, the
+// one listened on, or the one that the default route uses.
+func advertised(cfg config.Config) string {
+	if cfg.Advertise != "" {
+		return cfg.Advertise
+	}
+	if a := netip.MustParseAddrPort(cfg.Listen).Addr(); !a.IsUnspecified() {
+		return a.String()
+	}
+	// Connecting a datagram socket asks the kernel for a route and sends nothing.
+	if c, err := net.Dial("udp", "192.0.2.1:9"); err == nil {
+		defer c.Close()
+		if a, ok := c.LocalAddr().(*net.UDPAddr); ok && !a.IP.IsUnspecified() {
+			return a.IP.String()
+		}
+	}
+	for _, a := range localAddresses() {
+		if a.Is4() {
+			return a.String()
+		}
+	}
+	return "127.0.0.1"
+}

@@ -1,0 +1,211 @@
+package noderuntime
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
+	"github.com/skerryhq/skerry/runtime/ctrd"
+	"github.com/skerryhq/skerry/runtime/logs"
+	"github.com/skerryhq/skerry/runtime/workload"
+)
+
+// Exec runs a command in a container and gives its exit code.
+func (r *Runtime) Exec(ctx context.Context, c *model.Container, spec api.ExecSpec, s api.Streams) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	streams := ctrd.ExecIO{Stdout: s.Stdout, Stderr: s.Stderr, Resize: sizes(ctx, s.Resize)}
+	if spec.Stdin {
+		streams.Stdin = s.Stdin
+	}
+	code, err := r.cfg.Containers.Exec(ctx, workload.ID(c.ID), workload.ExecSpec{
+		Command: spec.Command, Env: spec.Env, User: spec.User, WorkDir: spec.WorkingDir,
+		TTY: spec.TTY, Width: spec.Size.Cols, Height: spec.Size.Rows,
+	}, streams)
+	var cmd *workload.CommandError
+	switch {
+	case errors.As(err, &cmd):
+		_, _ = io.WriteString(cmpWriter(s.Stderr, s.Stdout), "skerry: "+cmd.Error()+"\r\n")
+		return cmd.ExitCode(), nil
+	case err != nil:
+		return 0, r.explain(c, err)
+	}
+	return code, nil
+}
+
+func cmpWriter(a, b io.Writer) io.Writer {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// sizes translates the terminal's sizes until ctx ends.
+func sizes(ctx context.Context, in <-chan api.Size) <-chan ctrd.TermSize {
+	if in == nil {
+		return nil
+	}
+	out := make(chan ctrd.TermSize)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case size, ok := <-in:
+				if !ok {
+					return
+				}
+				select {
+				case out <- ctrd.TermSize{Width: size.Cols, Height: size.Rows}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return out
+}
+
+// replay is how much of what a terminal showed last a new onlooker sees first.
+const replay = 64 << 10
+
+// Attach joins a container's own streams until its task ends.
+func (r *Runtime) Attach(ctx context.Context, c *model.Container, stdin bool, s api.Streams) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	back := int64(0)
+	if c.Spec.TTY {
+		back = replay
+	}
+	task := c.Status.Task
+	a, err := r.cfg.Logs.Attach(ctx, c.ID, logs.AttachOptions{Replay: back})
+	if errors.Is(err, logs.ErrNotOpen) {
+		if ended, code := r.over(c.ID, task); ended {
+			return code, nil
+		}
+		return 0, notRunning(c)
+	}
+	if err != nil {
+		return 0, r.explain(c, err)
+	}
+	defer a.Close()
+	if stdin && s.Stdin != nil {
+		go func() {
+			if _, err := io.Copy(a, s.Stdin); err == nil {
+				_ = a.CloseStdin() // the container may be gone already
+			}
+		}()
+	}
+	go r.pass(ctx, c, s)
+	for {
+		err = a.Copy(s.Stdout, cmpWriter(s.Stderr, s.Stdout))
+		if !errors.Is(err, logs.ErrDaemonGone) || ctx.Err() != nil {
+			break
+		}
+		_ = a.Close()
+		if a, err = r.cfg.Logs.Attach(ctx, c.ID, logs.AttachOptions{}); err != nil {
+			break
+		}
+		defer a.Close()
+	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	if err != nil && !errors.Is(err, logs.ErrNotOpen) {
+		return 0, r.explain(c, err)
+	}
+	return r.exitCode(ctx, c.ID, task)
+}
+
+// pass hands sizes and signals on to the container's first process.
+func (r *Runtime) pass(ctx context.Context, c *model.Container, s api.Streams) {
+	resize, signals := s.Resize, s.Signals
+	for resize != nil || signals != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case size, ok := <-resize:
+			if !ok {
+				resize = nil
+			} else if err := r.cfg.Containers.Resize(ctx, workload.ID(c.ID), size.Cols, size.Rows); err != nil {
+				r.log.Debug("terminal not resized", "container", c.ID, "err", err)
+			}
+		case name, ok := <-signals:
+			if !ok {
+				signals = nil
+			} else if err := r.cfg.Containers.Kill(ctx, workload.ID(c.ID), name); err != nil {
+				r.log.Debug("signal not sent", "container", c.ID, "err", err)
+			}
+		}
+	}
+}
+
+// over reports whether the state knows that a task has ended, and its code.
+func (r *Runtime) over(id string, task uint64) (bool, int) {
+	c, ok := r.cfg.Store.View().Container(id)
+	if !ok {
+		return true, 0
+	}
+	return taskOver(c, task)
+}
+
+func taskOver(c *model.Container, task uint64) (bool, int) {
+	st := c.Status
+	if (st.Task > task || st.Phase == model.PhaseExited || st.Phase == model.PhaseBackoff) && st.ExitCode != nil {
+		return true, *st.ExitCode
+	}
+	return st.Task > task, 0
+}
+
+// exitCode waits until the state says how a task ended.
+func (r *Runtime) exitCode(ctx context.Context, id string, task uint64) (int, error) {
+	errOver := errors.New("over")
+	code := 0
+	err := state.Watch(ctx, r.cfg.Store, func(v *state.View) (*model.Container, error) {
+		c, _ := v.Container(id)
+		return c, nil
+	}, func(_ context.Context, c *model.Container) error {
+		if c == nil {
+			return errOver
+		}
+		ended, with := taskOver(c, task)
+		if !ended {
+			return nil
+		}
+		code = with
+		return errOver
+	})
+	if errors.Is(err, errOver) {
+		return code, nil
+	}
+	return 0, err
+}
+
+// Signal sends a signal to the container's first process.
+func (r *Runtime) Signal(ctx context.Context, c *model.Container, signal string) error {
+	return r.explain(c, r.cfg.Containers.Kill(ctx, workload.ID(c.ID), signal))
+}
+
+// explain turns the runtime's errors into what a person reads.
+func (r *Runtime) explain(c *model.Container, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, workload.ErrNotRunning):
+		return notRunning(c)
+	case errors.Is(err, workload.ErrNotFound):
+		return model.Errorf(model.KindConflict, "container_not_ready", "the container %s is not on its node yet; wait until it has started", c.Name)
+	case errors.Is(err, workload.ErrPathNotFound):
+		return &model.Error{Kind: model.KindNotFound, Code: "path_not_found", Detail: "there is no such file or folder in the container " + c.Name}
+	case errors.Is(err, workload.ErrInvalid):
+		return model.Errorf(model.KindInvalid, "invalid", "%v", err)
+	case errors.Is(err, workload.ErrUnavailable), errors.Is(err, logs.ErrDaemonGone):
+		return &model.Error{Kind: model.KindUnavailable, Code: "engine_away", Detail: "the node's engine does not answer at the moment; try again", Err: err}
+	default:
+		return err
+	}
+}

@@ -1,0 +1,128 @@
+package noderuntime
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/shirou/gopsutil/v3/cpu"
+	"github.com/shirou/gopsutil/v3/disk"
+	"github.com/shirou/gopsutil/v3/host"
+	"github.com/shirou/gopsutil/v3/load"
+	"github.com/shirou/gopsutil/v3/mem"
+	"github.com/shirou/gopsutil/v3/net"
+
+	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/runtime/workload"
+)
+
+// Stats measures a running container.
+func (r *Runtime) Stats(ctx context.Context, c *model.Container) (api.ContainerStats, error) {
+	s, err := r.cfg.Containers.Stats(ctx, workload.ID(c.ID))
+	if err != nil {
+		return api.ContainerStats{}, r.explain(c, err)
+	}
+	out := api.ContainerStats{
+		Time: s.At, CPUNanos: s.CPUTotal.Nanoseconds(), CPUPercent: r.cpuPercent(c, s),
+		MemoryBytes: int64(s.MemoryUsage), MemoryLimitBytes: int64(s.MemoryLimit),
+		Pids: int64(s.PIDs), PidsLimit: c.Spec.PidsLimit,
+		NetworkRxBytes: int64(s.NetworkRx), NetworkTxBytes: int64(s.NetworkTx),
+		BlockReadBytes: int64(s.BlockRead), BlockWriteBytes: int64(s.BlockWrite),
+	}
+	if out.PidsLimit == 0 {
+		out.PidsLimit = workload.DefaultPIDs
+	}
+	return out, nil
+}
+
+// cpuPercent is the load since the measurement before; without a recent one,
+// since the task began.
+func (r *Runtime) cpuPercent(c *model.Container, s workload.Stats) float64 {
+	const recent = time.Minute
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, ok := r.cpu[c.ID]
+	if !ok || s.At.Sub(last.at) > recent || s.CPUTotal < last.used {
+		last = cpuSample{at: c.Status.StartedAt}
+	}
+	if s.At.Sub(last.at) >= 500*time.Millisecond { // two askers at once must not divide by nothing
+		r.cpu[c.ID] = cpuSample{at: s.At, used: s.CPUTotal}
+	}
+	for id, old := range r.cpu {
+		if s.At.Sub(old.at) > recent {
+			delete(r.cpu, id)
+		}
+	}
+	passed := s.At.Sub(last.at)
+	if passed <= 0 {
+		return 0
+	}
+	return 100 * float64(s.CPUTotal-last.used) / float64(passed)
+}
+
+// LayerSize is what a container has written into its own layer, in bytes.
+func (r *Runtime) LayerSize(ctx context.Context, c *model.Container) (int64, error) {
+	n, err := r.cfg.Containers.LayerSize(ctx, workload.ID(c.ID))
+	return n, r.explain(c, err)
+}
+
+// NodeStats measures this node.
+func (r *Runtime) NodeStats(ctx context.Context, n *model.Node) (api.NodeStats, error) {
+	if n.ID != r.cfg.NodeID {
+		return api.NodeStats{}, model.Errorf(model.KindUnavailable, "node_away", "the node %s does not answer", n.Name)
+	}
+	out := api.NodeStats{Time: time.Now().UTC(), Cpus: n.Status.CPUs}
+	percent, err := cpu.PercentWithContext(ctx, 0, false)
+	if err != nil {
+		return out, fmt.Errorf("measure the CPU: %w", err)
+	}
+	if len(percent) > 0 {
+		out.CPUPercent = percent[0]
+	}
+	m, err := mem.VirtualMemoryWithContext(ctx)
+	if err != nil {
+		return out, fmt.Errorf("measure the memory: %w", err)
+	}
+	out.MemoryTotalBytes, out.MemoryUsedBytes = int64(m.Total), int64(m.Total-m.Available)
+	d, err := disk.UsageWithContext(ctx, r.cfg.DataDir)
+	if err != nil {
+		return out, fmt.Errorf("measure the disk: %w", err)
+	}
+	out.DiskTotalBytes, out.DiskUsedBytes = int64(d.Total), int64(d.Used)
+	if l, err := load.AvgWithContext(ctx); err == nil {
+		out.Load1, out.Load5, out.Load15 = l.Load1, l.Load5, l.Load15
+	}
+	if up, err := host.UptimeWithContext(ctx); err == nil {
+		out.UptimeSeconds = int64(up)
+	}
+	if io, err := net.IOCountersWithContext(ctx, true); err == nil {
+		for _, i := range io {
+			if i.Name != "lo" && !isVeth(i.Name) {
+				out.NetworkRxBytes += int64(i.BytesRecv)
+				out.NetworkTxBytes += int64(i.BytesSent)
+			}
+		}
+	}
+	for c := range r.cfg.Store.View().ContainersOnNode(n.ID) {
+		if c.Status.Phase == model.PhaseRunning {
+			out.ContainersRunning++
+		}
+	}
+	return out, nil
+}
+
+// isVeth tells our own interfaces from those that lead out of the host.
+func isVeth(name string) bool { return len(name) > 3 && name[:3] == "skv" }
+
+// VolumeUsage measures a volume in bytes on disk.
+func (r *Runtime) VolumeUsage(ctx context.Context, v *model.Volume) (int64, error) {
+	if v.NodeID != "" && v.NodeID != r.cfg.NodeID {
+		return 0, model.Errorf(model.KindUnavailable, "node_away", "the node of the volume %s does not answer", v.Name)
+	}
+	use, err := r.cfg.Volumes.Usage(ctx, v.ID)
+	if isNotExist(err) {
+		return 0, nil // no container has used it yet
+	}
+	return use.Bytes, err
+}

@@ -1,0 +1,96 @@
+// Package operation holds the use cases behind the API: what a request to
+// deploy, update or remove comes to. It checks what the API's document cannot
+// say, resolves images, and proposes; whether the caller may is decided before,
+// by the one gate, except for the two things that only the content of a request
+// shows (host mounts and privileges). It never touches containers: the control
+// loops and the agents follow the state.
+package operation
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/skerryhq/skerry/appliance/access"
+	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/node"
+	"github.com/skerryhq/skerry/raft/state"
+)
+
+// Proposer changes the cluster's state.
+type Proposer interface {
+	Propose(ctx context.Context, cmds ...command.Command) (node.Result, error)
+}
+
+// Stored is an image as the node's engine holds it.
+type Stored struct {
+	Digest    string
+	Names     []string // as written in an archive; may be none
+	SizeBytes int64
+	Platforms []string
+}
+
+// Images brings images to the node and takes them away. appliance/agent
+// implements it over runtime/image. Errors are *model.Error where a person can
+// mend the cause.
+type Images interface {
+	Pull(ctx context.Context, ref, username, password string, report api.Report) (Stored, error)
+	Import(ctx context.Context, tar io.Reader, report api.Report) ([]Stored, error)
+	Commit(ctx context.Context, c *model.Container, in api.CommitInput) (Stored, error)
+	Remove(ctx context.Context, digest string) error
+}
+
+// PortHolder names the process outside Skerry that holds a port of this host;
+// empty if nobody does.
+type PortHolder func(p model.PortSpec) (string, error)
+
+// Config is what the use cases need.
+type Config struct {
+	Store    *state.Store
+	Proposer Proposer
+	Images   Images
+	Holder   PortHolder
+	Control  []uint16 // the node's own ports
+	NodeID   string
+	Log      *slog.Logger
+}
+
+// Desk does the use cases. It is safe for concurrent use.
+type Desk struct {
+	cfg Config
+	log *slog.Logger
+}
+
+// New makes a Desk.
+func New(cfg Config) *Desk {
+	return &Desk{cfg: cfg, log: cfg.Log.With("component", "operation")}
+}
+
+var _ api.Operations = (*Desk)(nil)
+
+// sign fills in the origin of a command.
+func sign(c access.Caller) command.Head {
+	o := c.Origin
+	o.Time = time.Now().UTC()
+	return command.By(o)
+}
+
+func (d *Desk) propose(ctx context.Context, cmds ...command.Command) error {
+	_, err := d.cfg.Proposer.Propose(ctx, cmds...)
+	return err
+}
+
+// app finds an app of the caller's tenant.
+func (d *Desk) app(c access.Caller, id string) (*model.App, error) {
+	return d.cfg.Store.View().FindApp(state.InTenant(c.TenantID()), id)
+}
+
+func invalid(code, format string, args ...any) *model.Error {
+	return model.Errorf(model.KindInvalid, code, format, args...)
+}
+
+func path(format string, args ...any) string { return fmt.Sprintf(format, args...) }
