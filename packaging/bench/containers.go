@@ -75,6 +75,8 @@ func startPeer(ctx context.Context, o options, scratch, name string, n int) (pee
 		return startDocker(ctx, scratch, n)
 	case "engine":
 		return startEngine(ctx, o, scratch)
+	case "grouped":
+		return startGrouped(ctx, o, scratch)
 	case "debian":
 		return startDebian(ctx, o, scratch)
 	}

@@ -52,14 +52,17 @@ func main() {
 }
 
 // allPeers can start a container; etcd belongs to the section "state" alone.
-var allPeers = []string{"ours", "docker", "engine", "debian"}
+var (
+	allPeers     = []string{"ours", "docker", "engine", "debian", "grouped"}
+	defaultPeers = []string{"ours", "docker", "engine", "debian"}
+)
 
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", strings.Join(sections, ","), "sections to run, of "+strings.Join(sections, ", "))
-	peers := flags.String("peers", strings.Join(allPeers, ","),
-		"who takes part: ours, docker (Debian's), engine (our containerd without network), debian (Debian's containerd likewise)")
+	peers := flags.String("peers", strings.Join(defaultPeers, ","),
+		"who takes part: ours, docker (Debian's), engine (our containerd without network), debian (Debian's containerd likewise), grouped (engine with one shim for all)")
 	flags.IntVar(&o.repeats, "repeats", 11, "single starts of each peer")
 	flags.IntVar(&o.burstRepeats, "burst-repeats", 7, "bursts of each peer")
 	flags.IntVar(&o.burst, "burst", 50, "containers in a burst")
