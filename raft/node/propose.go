@@ -120,6 +120,9 @@ func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 			return nil, model.Errorf(model.KindUnavailable, "level_too_low",
 				"%s needs feature level %d and the cluster is at %d: finish the upgrade on every node", c.Type().Name(), need, level)
 		}
+		if r, ok := c.(*command.RaiseLevel); ok && r.Level > command.Level {
+			return nil, fsm.LevelError(r.Level, n.cfg.Version)
+		}
 		if o := c.From(); o.Time.IsZero() {
 			o.Time = time.Now().UTC()
 		}

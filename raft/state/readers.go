@@ -374,5 +374,6 @@ func (v *View) ListImages(s Scope, p Page, keep func(*model.Image) bool) (List[m
 }
 
 // Images walks all images by tenant, then name.
-func (v *View) Images() iter.Seq[*model.Image] { return under[model.Image](v, tabImages, idxTenant, nil) }
-
+func (v *View) Images() iter.Seq[*model.Image] {
+	return under[model.Image](v, tabImages, idxTenant, nil)
+}

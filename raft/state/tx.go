@@ -223,4 +223,3 @@ func metaOf[T any](n named[T], o *T, ok bool) *model.Meta {
 	}
 	return n.meta(o)
 }
-
