@@ -146,6 +146,48 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
+// TestFromFiles packs a program of the host and reads it back with its mode.
+func TestFromFiles(t *testing.T) {
+	archive(t, "busybox", debimage.Format{}) // skips where dpkg is missing
+	dir := t.TempDir()
+	program := filepath.Join(dir, "hello")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho hello\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "hello.tar")
+	config := debimage.Config{Entrypoint: []string{"/opt/hello"}}
+	if err := debimage.FromFiles(path, "hello:1", map[string]string{"opt/hello": program}, config); err != nil {
+		t.Fatal(err)
+	}
+	files := readTar(t, path)
+	var manifest []struct {
+		Config           string
+		RepoTags, Layers []string
+	}
+	decode(t, files["manifest.json"], &manifest)
+	var image struct {
+		Architecture string
+		Config       struct{ Entrypoint []string }
+	}
+	decode(t, files[manifest[0].Config], &image)
+	if manifest[0].RepoTags[0] != "hello:1" || image.Config.Entrypoint[0] != "/opt/hello" || image.Architecture == "" {
+		t.Errorf("manifest %+v, configuration %+v", manifest, image)
+	}
+	in := tar.NewReader(bytes.NewReader(files[manifest[0].Layers[0]]))
+	for {
+		h, err := in.Next()
+		if err != nil {
+			t.Fatalf("opt/hello is not in the layer: %v", err)
+		}
+		if h.Name == "opt/hello" {
+			if h.Mode != 0o755 {
+				t.Errorf("opt/hello has mode %o, want 755", h.Mode)
+			}
+			return
+		}
+	}
+}
+
 // linkPackages lends the packages of the usual cache to another, so that a test
 // downloads nothing twice.
 func linkPackages(t *testing.T, cache string) {
