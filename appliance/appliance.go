@@ -185,7 +185,7 @@ func (a *Appliance) startProcesses(ctx context.Context, p *parts) ([]supervise.S
 	cmd := p.engine.Command()
 	specs := []supervise.Spec{
 		{Name: "containerd", Argv: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, OOMScoreAdj: -999},
-		{Name: "logd", Argv: append([]string{small, "logd"}, folders...), OOMScoreAdj: -998},
+		{Name: "logd", Argv: append([]string{small, "logd"}, folders...), OOMScoreAdj: -998, KeepFDs: 4096},
 		{Name: "edge", Argv: append([]string{small, "edge", "--listen", net.JoinHostPort(a.cfg.Resolver, "53")}, folders...), OOMScoreAdj: -998},
 	}
 	client, err := supervise.Ensure(ctx, a.superviseConfig())

@@ -52,7 +52,9 @@ func becomeChild(in io.Reader) error {
 			return fmt.Errorf("join cgroup: %w", err)
 		}
 	}
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(spec.OOMScoreAdj)), 0); err != nil {
+	err = os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(spec.OOMScoreAdj)), 0)
+	// Lowering it takes a capability that a nested host may lack; the process is less protected then, and runs.
+	if err != nil && !errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("set oom score: %w", err)
 	}
 	dir := spec.Dir

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/skerryhq/skerry/appliance/edge"
 	"github.com/skerryhq/skerry/appliance/supervise"
 	"github.com/skerryhq/skerry/runtime/logs/logd"
 )
@@ -25,6 +27,7 @@ const usage = `usage: skerry-nodeproc PROCESS --run-dir DIR --data-dir DIR
 
 Processes:
   logd        owns the output pipes of all containers
+  edge        answers containers' questions for names
   supervise   starts and restarts the other processes where there is no systemd
 `
 
@@ -39,6 +42,7 @@ func run(args []string, stderr io.Writer) int {
 		return 2
 	}
 	processes := map[string]func(context.Context, flags, *slog.Logger) error{
+		"edge":      runEdge,
 		"logd":      runLogd,
 		"supervise": runSupervise,
 	}
@@ -73,7 +77,10 @@ func run(args []string, stderr io.Writer) int {
 	return 0
 }
 
-type flags struct{ runDir, dataDir string }
+type flags struct {
+	runDir, dataDir string
+	listen          string // edge only
+}
 
 func parse(name string, args []string, stderr io.Writer) (flags, error) {
 	var f flags
@@ -81,6 +88,9 @@ func parse(name string, args []string, stderr io.Writer) (flags, error) {
 	set.SetOutput(stderr)
 	set.StringVar(&f.runDir, "run-dir", "/run/skerry", "folder for sockets and pipes")
 	set.StringVar(&f.dataDir, "data-dir", "/var/lib/skerry", "folder for what is kept")
+	if name == "edge" {
+		set.StringVar(&f.listen, "listen", "169.254.42.53:53", "address and port to answer names on")
+	}
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
@@ -103,4 +113,12 @@ func runLogd(ctx context.Context, f flags, log *slog.Logger) error {
 
 func runSupervise(ctx context.Context, f flags, log *slog.Logger) error {
 	return supervise.Run(ctx, supervise.RunConfig{RunDir: f.runDir, DataDir: f.dataDir, Log: log})
+}
+
+func runEdge(ctx context.Context, f flags, log *slog.Logger) error {
+	listen, err := netip.ParseAddrPort(f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q is not IP:PORT: %w", f.listen, err)
+	}
+	return edge.Run(ctx, edge.Config{RunDir: f.runDir, DataDir: f.dataDir, Listen: listen, Log: log})
 }
