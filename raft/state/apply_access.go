@@ -155,15 +155,19 @@ func (t *tx) putAPIToken(c *command.PutAPIToken) *model.Error {
 	if err := checkName(n.Name); err != nil {
 		return err
 	}
-	owner, ok := t.v.User(n.UserID)
-	if !ok {
+	whose := " for user " + n.UserID
+	if n.UserID == "" { // made by the local administrator, who has no row; only the token's role bounds it
+		whose = " among the tokens of no user"
+	} else if owner, ok := t.v.User(n.UserID); ok {
+		whose = " for user " + owner.Name
+	} else {
 		return notFound("user", n.UserID)
 	}
 	if _, there := t.v.Token(n.ID); there {
 		return model.Errorf(model.KindConflict, "already_exists", "token %s exists already", n.Name)
 	}
 	if _, taken := firstPrefix[model.APIToken](&t.v, tabTokens, idxUser, key(n.UserID, n.Name)); taken {
-		return nameTaken("token", n.Name, " for user "+owner.Name)
+		return nameTaken("token", n.Name, whose)
 	}
 	if _, used := t.v.TokenByHash(n.Hash); used || len(n.Hash) == 0 {
 		return model.Errorf(model.KindConflict, "token_invalid", "a token needs a secret of its own")
