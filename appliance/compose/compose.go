@@ -21,6 +21,8 @@ import (
 	"maps"
 	"slices"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/skerryhq/skerry/raft/model"
 )
 
@@ -112,4 +114,20 @@ func NameOf(source string, env map[string]string) string {
 		w.walkRoot(root)
 	}
 	return w.name
+}
+
+// Variables lists the names that source may take from the client's environment,
+// sorted: those in ${...} and $NAME, and environment names without a value. The
+// client sends only these along.
+func Variables(source string) []string {
+	if len(source) > MaxSource {
+		return nil
+	}
+	w := newWalker(Input{Source: source})
+	w.onlyNames = true
+	names := map[string]bool{}
+	if root := w.parse(source); root != nil {
+		variablesOf(root, names, map[*yaml.Node]bool{})
+	}
+	return slices.Sorted(maps.Keys(names))
 }

@@ -234,3 +234,11 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestVariables(t *testing.T) {
+	source := "x: &a ${ONE:-${TWO}}\nservices: {a: {image: 'x:$THREE $$NOT', environment: [FOUR, FIVE=5, 'SIX=${SEVEN}'], labels: *a}, b: {environment: {EIGHT: , NINE: 9}}}"
+	want := []string{"EIGHT", "FOUR", "ONE", "SEVEN", "THREE", "TWO"}
+	if got := Variables(source); !reflect.DeepEqual(got, want) {
+		t.Errorf("Variables = %q, want %q", got, want)
+	}
+}

@@ -155,3 +155,53 @@ func variableName(s string) string {
 	}
 	return s
 }
+
+// variablesOf gathers the variables of every scalar, and every bare word in a
+// list below `environment`.
+func variablesOf(n *yaml.Node, names map[string]bool, seen map[*yaml.Node]bool) {
+	if seen[n] {
+		return
+	}
+	seen[n] = true
+	switch n.Kind {
+	case yaml.AliasNode:
+		variablesOf(n.Alias, names, seen)
+	case yaml.ScalarNode:
+		for rest := n.Value; ; {
+			i := strings.IndexByte(rest, '$')
+			if i < 0 {
+				return
+			}
+			rest = strings.TrimPrefix(rest[i+1:], "{")
+			if strings.HasPrefix(rest, "$") {
+				rest = rest[1:]
+				continue
+			}
+			if name := variableName(rest); name != "" {
+				names[name] = true
+			}
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == "environment" {
+				bareNames(deref(n.Content[i+1]), names)
+			}
+			variablesOf(n.Content[i+1], names, seen)
+		}
+	default:
+		for _, c := range n.Content {
+			variablesOf(c, names, seen)
+		}
+	}
+}
+
+func bareNames(n *yaml.Node, names map[string]bool) {
+	for i, c := range n.Content {
+		switch {
+		case n.Kind == yaml.SequenceNode && c.Kind == yaml.ScalarNode && !strings.Contains(c.Value, "="):
+			names[c.Value] = true
+		case n.Kind == yaml.MappingNode && i%2 == 1 && deref(c).ShortTag() == "!!null":
+			names[n.Content[i-1].Value] = true
+		}
+	}
+}
