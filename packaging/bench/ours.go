@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -195,8 +193,9 @@ func (s *ours) close() error {
 	return errors.Join(append(errs, sweep(s.dir), s.site.close())...)
 }
 
-// apiWrites measures state writes through the whole API: TLS, token, gate, raft.
-func apiWrites(ctx context.Context, _ options, peers []peer) error {
+// apiWrites measures state writes through the whole API (TLS, token, gate, raft)
+// against etcd's through its own client.
+func apiWrites(ctx context.Context, o options, peers []peer) error {
 	var s *ours
 	for _, p := range peers {
 		if found, ok := p.(*ours); ok {
@@ -206,57 +205,42 @@ func apiWrites(ctx context.Context, _ options, peers []peer) error {
 	if s == nil {
 		return errors.New("the section api needs our daemon")
 	}
-	var token struct {
-		Token string `json:"token"`
-	}
-	err := call(ctx, s.api, http.MethodPost, ourAPI+"/api-tokens", map[string]any{"name": "bench", "role": "admin", "user": "admin"}, &token)
+	api, err := s.tokenWriter(ctx)
 	if err != nil {
 		return err
 	}
-	// The certificate is of the cluster's own authority; what it costs is the same.
+	etcd, stop, err := startEtcd(ctx, filepath.Join(filepath.Dir(s.dir), "etcd-api"))
+	if err != nil {
+		return fmt.Errorf("etcd takes no part: %w", err)
+	}
+	return errors.Join(writes(ctx, o, "api", etcd, api), stop())
+}
+
+// tokenWriter writes API tokens, an object that has no effect but to be stored.
+func (s *ours) tokenWriter(ctx context.Context) (writer, error) {
+	var token struct {
+		Token string `json:"token"`
+	}
+	input := map[string]any{"name": "bench", "role": "admin", "user": "admin"}
+	if err := call(ctx, s.api, http.MethodPost, ourAPI+"/api-tokens", input, &token); err != nil {
+		return writer{}, err
+	}
+	// The certificate is of the cluster's own authority; checking it costs nothing
+	// on connections that stay open.
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: s.site.dial, MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // loopback benchmark of our own daemon
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // our own daemon in its own namespace
 	}}
-	defer client.CloseIdleConnections()
 	url := "https://" + s.site.addr + ":7443/api/v1/api-tokens"
-	for _, clients := range []int{1, 64} {
-		perClient := 4000 / clients
-		if clients == 1 {
-			perClient = 500
-		}
-		var latency series
-		rates := &series{}
-		for round := range 4 {
-			begin := time.Now()
-			err := each(ctx, clients, clients, func(ctx context.Context, c int) error {
-				for i := range perClient {
-					sent := time.Now()
-					body, err := json.Marshal(map[string]any{
-						"name": fmt.Sprintf("b%d-%d-%d-%d", clients, round, c, i), "role": "viewer", "ttlSeconds": 3600,
-					})
-					if err != nil {
-						return err
-					}
-					if err := call(ctx, client, http.MethodPost, url, bytes.NewReader(body), nil,
-						"Authorization", "Bearer "+token.Token, "Content-Type", "application/json"); err != nil {
-						return err
-					}
-					if round > 0 {
-						latency.addSince(sent)
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return fmt.Errorf("writes through the API: %w", err)
-			}
-			if round > 0 { // the first one makes the connections
-				rates.add(float64(clients*perClient) / time.Since(begin).Seconds())
-			}
-		}
-		rates.print(fmt.Sprintf("api_write_%d_clients", clients), "writes/s")
-		latency.print(fmt.Sprintf("api_write_%d_clients_latency", clients), "ms")
+	run := 0 // makes names unique; runs follow one another
+	write := func(ctx context.Context, clients int) (rate, error) {
+		run++
+		prefix := fmt.Sprintf("b%d", run)
+		return repeatedly(ctx, clients, func(ctx context.Context, c, i int) error {
+			return call(ctx, client, http.MethodPost, url,
+				map[string]any{"name": fmt.Sprintf("%s-%d-%d", prefix, c, i), "role": "viewer", "ttlSeconds": 3600}, nil,
+				"Authorization", "Bearer "+token.Token)
+		})
 	}
-	return nil
+	return writer{name: "ours", write: write}, nil
 }

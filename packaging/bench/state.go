@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/apptest/debimage"
@@ -37,63 +36,80 @@ type writer struct {
 // state measures durable writes: ours through Propose, with real commands on the
 // real state, and etcd's through its own client. Both sync each write to the same
 // disk.
-func state(ctx context.Context, o options, scratch string) (err error) {
-	var writers []writer
-	var failed []error
-	for _, start := range []func(context.Context, string) (writer, func() error, error){startEtcd, startPropose} {
-		w, stop, err := start(ctx, scratch)
-		if stop != nil {
-			defer func() { failed = append(failed, stop()) }()
-		}
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		writers = append(writers, w)
+func state(ctx context.Context, o options, scratch string) error {
+	etcd, stopEtcd, err := startEtcd(ctx, filepath.Join(scratch, "etcd-state"))
+	if err != nil {
+		return fmt.Errorf("etcd takes no part: %w", err)
 	}
-	rounds := min(max(o.repeats, 1), 7)
+	ours, stopOurs, err := startPropose(ctx, scratch)
+	if err == nil {
+		err = errors.Join(writes(ctx, o, "state", etcd, ours), stopOurs())
+	}
+	return errors.Join(err, stopEtcd())
+}
+
+// writes lets the writers write in turn, with one client and with 64.
+func writes(ctx context.Context, o options, section string, writers ...writer) error {
 	for _, clients := range []int{1, 64} {
 		rates, latencies := map[string]*series{}, map[string]*series{}
-		for round := -1; round < rounds; round++ {
+		for round := -1; round < min(o.repeats, 7); round++ {
 			for _, w := range writers {
 				r, err := w.write(ctx, clients)
 				if err != nil {
-					return errors.Join(append(failed, fmt.Errorf("%s with %d clients: %w", w.name, clients, err))...)
+					return fmt.Errorf("%s: %s with %d clients: %w", section, w.name, clients, err)
 				}
 				if rates[w.name] == nil {
 					rates[w.name], latencies[w.name] = &series{}, &series{}
 				}
-				if round >= 0 { // the first run fills caches
+				if round >= 0 { // the first run fills caches and makes connections
 					rates[w.name].add(r.PerSecond)
 					latencies[w.name].add(r.P50Ms)
 				}
 			}
 		}
 		for _, w := range writers {
-			rates[w.name].print(fmt.Sprintf("state_%s_%d_clients", w.name, clients), "writes/s")
-			latencies[w.name].print(fmt.Sprintf("state_%s_%d_clients_p50", w.name, clients), "ms")
+			rates[w.name].print(fmt.Sprintf("%s_%s_%d_clients", section, w.name, clients), "writes/s")
+			latencies[w.name].print(fmt.Sprintf("%s_%s_%d_clients_p50", section, w.name, clients), "ms")
 		}
-		ratio(fmt.Sprintf("state_ours_to_etcd_%d_clients", clients), rates["ours"].orZero(), rates["etcd"].orZero())
+		ratio(fmt.Sprintf("%s_ours_to_etcd_%d_clients", section, clients), rates["ours"].orZero(), rates["etcd"].orZero())
 	}
-	return errors.Join(failed...)
+	return nil
+}
+
+// repeatedly calls write from a number of clients for writeFor. write gets the
+// client's and the write's number.
+func repeatedly(ctx context.Context, clients int, write func(ctx context.Context, client, i int) error) (rate, error) {
+	var latency series
+	begin := time.Now()
+	err := each(ctx, clients, clients, func(ctx context.Context, c int) error {
+		for i := 0; time.Since(begin) < writeFor; i++ {
+			sent := time.Now()
+			if err := write(ctx, c, i); err != nil {
+				return err
+			}
+			latency.addSince(sent)
+		}
+		return nil
+	})
+	took := time.Since(begin)
+	return rate{PerSecond: float64(latency.len()) / took.Seconds(), P50Ms: latency.median()}, err
 }
 
 // startEtcd builds the small client program, which is a module of its own, and
 // starts Debian's etcd on loopback.
-func startEtcd(ctx context.Context, scratch string) (writer, func() error, error) {
+func startEtcd(ctx context.Context, dir string) (writer, func() error, error) {
 	tools, err := debimage.Unpack(ctx, false, "etcd-server")
 	if err != nil {
 		return writer{}, nil, err
 	}
-	put := filepath.Join(scratch, "etcdput")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return writer{}, nil, err
+	}
+	put := filepath.Join(dir, "etcdput")
 	build := exec.CommandContext(ctx, "go", "build", "-o", put, ".")
 	build.Dir = filepath.Join("packaging", "bench", "etcdput")
 	if out, err := build.CombinedOutput(); err != nil {
 		return writer{}, nil, fmt.Errorf("build etcd's client (run the benchmark from the repository's root): %w: %s", err, out)
-	}
-	dir := filepath.Join(scratch, "etcd")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return writer{}, nil, err
 	}
 	client, err := freePort()
 	if err != nil {
@@ -128,7 +144,7 @@ func startEtcd(ctx context.Context, scratch string) (writer, func() error, error
 		}
 		return conn.Close()
 	}); err != nil {
-		return writer{}, stop, err
+		return writer{}, nil, errors.Join(err, stop())
 	}
 	return writer{name: "etcd", write: write}, stop, nil
 }
@@ -142,65 +158,53 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// startPropose opens a node of one member on disk, with a cluster.
+// startPropose opens a node of one member on disk, with a cluster. What it writes
+// are new volumes, about as long as etcd's values.
 func startPropose(ctx context.Context, scratch string) (writer, func() error, error) {
 	n, err := node.Open(node.Config{Dir: filepath.Join(scratch, "raft"), ID: "bench", Version: "bench"})
 	if err != nil {
 		return writer{}, nil, err
 	}
-	stop := n.Close
+	if err := foundCluster(ctx, n); err != nil {
+		return writer{}, nil, errors.Join(err, n.Close())
+	}
+	run := 0 // makes names unique; runs follow one another
+	write := func(ctx context.Context, clients int) (rate, error) {
+		run++
+		prefix := fmt.Sprintf("v%d", run)
+		return repeatedly(ctx, clients, func(ctx context.Context, client, i int) error {
+			now := time.Now().UTC()
+			_, err := n.Propose(ctx, &command.PutVolume{
+				Head: command.By(model.Origin{Actor: "bench", RequestID: prefix, Time: now}),
+				Volume: model.Volume{
+					Meta: meta(fmt.Sprintf("%s-%d-%d", prefix, client, i), now), TenantID: "default", NodeID: "bench",
+					Spec: model.VolumeSpec{Driver: "local"},
+				},
+			})
+			return err
+		})
+	}
+	return writer{name: "ours", write: write}, n.Close, nil
+}
+
+// foundCluster makes the node the only member of a new cluster.
+func foundCluster(ctx context.Context, n *node.Node) error {
 	if err := n.Bootstrap(ctx); err != nil {
-		return writer{}, stop, err
+		return err
 	}
 	if err := within(ctx, 10*time.Second, n.Barrier); err != nil {
-		return writer{}, stop, err
+		return err
 	}
 	now := time.Now().UTC()
-	if _, err := n.Propose(ctx, &command.InitCluster{
+	_, err := n.Propose(ctx, &command.InitCluster{
 		Cluster: model.Cluster{
 			ID: "cluster", CreatedAt: now, FeatureLevel: 1, PortMin: 30000, PortMax: 32767,
 			Pool: netip.MustParsePrefix("10.42.0.0/16"), VIPPool: netip.MustParsePrefix("10.43.0.0/16"),
 		},
-		Tenant:      model.Tenant{Meta: meta("default", now)},
-		Environment: model.Environment{Meta: meta("default", now)}, Node: model.Node{Meta: meta("bench", now), EnvironmentID: "default"},
-	}); err != nil {
-		return writer{}, stop, err
-	}
-	var mu sync.Mutex
-	run := 0 // guarded by mu; makes names unique
-	write := func(ctx context.Context, clients int) (rate, error) {
-		mu.Lock()
-		run++
-		prefix := fmt.Sprintf("v%d", run)
-		mu.Unlock()
-		return propose(ctx, n, prefix, clients)
-	}
-	return writer{name: "ours", write: write}, stop, nil
-}
-
-// propose creates volumes, about as long as etcd's values are, for writeFor.
-func propose(ctx context.Context, n *node.Node, prefix string, clients int) (rate, error) {
-	var latency series
-	begin := time.Now()
-	err := each(ctx, clients, clients, func(ctx context.Context, c int) error {
-		for i := 0; time.Since(begin) < writeFor; i++ {
-			sent := time.Now()
-			_, err := n.Propose(ctx, &command.PutVolume{
-				Head: command.By(model.Origin{Actor: "bench", RequestID: prefix, Time: sent.UTC()}),
-				Volume: model.Volume{
-					Meta: meta(fmt.Sprintf("%s-%d-%d", prefix, c, i), sent.UTC()), TenantID: "default", NodeID: "bench",
-					Spec: model.VolumeSpec{Driver: "local"},
-				},
-			})
-			if err != nil {
-				return err
-			}
-			latency.addSince(sent)
-		}
-		return nil
+		Tenant: model.Tenant{Meta: meta("default", now)}, Environment: model.Environment{Meta: meta("default", now)},
+		Node: model.Node{Meta: meta("bench", now), EnvironmentID: "default"},
 	})
-	took := time.Since(begin)
-	return rate{PerSecond: float64(latency.len()) / took.Seconds(), P50Ms: latency.median()}, err
+	return err
 }
 
 func meta(id string, now time.Time) model.Meta {
