@@ -191,6 +191,8 @@ func TestPublishedPorts(t *testing.T) {
 		silent(t, a, "10.42.0.4:80") // another network
 		silent(t, other, "10.42.0.2:80")
 
+		n.host.Run(command, "-P", "FORWARD", "ACCEPT") // what is closed is closed by us
+		silent(t, a, "10.42.0.4:80")
 		// Straight at the container, and at loopback, by a neighbour that adds routes.
 		n.outside.Run("ip", "route", "add", "10.42.0.0/16", "via", host)
 		silent(t, n.outside, "10.42.0.2:80")
@@ -199,8 +201,12 @@ func TestPublishedPorts(t *testing.T) {
 		n.outside.Run("ip", "route", "add", "127.0.0.0/8", "via", host, "src", n.outside.Address.String())
 		n.outside.Run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
 		n.host.Run("sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1") // the admin's own mistake
+		const guard = "-d 127.0.0.0/8 ! -i lo "
+		before := counter(n.host, command, guard)
 		silent(t, n.outside, "127.0.0.1:8081")
-		silent(t, n.outside, "127.0.0.1:8080")
+		if after := counter(n.host, command, guard); after == before {
+			t.Errorf("packets from outside to 127.0.0.1 were not dropped by our rule (counter stays %s)", after)
+		}
 	})
 }
 
@@ -260,13 +266,22 @@ func TestContainersAreConfined(t *testing.T) {
 			answers(t, a, udp, "169.254.42.53:53", "resolver", "10.42.0.2")
 			answers(t, a, udp, host+":8000", "plain", "10.42.0.2")
 		}
+		// Where the host lets nothing in or out, containers still have names.
+		n.host.Run(command, "-P", "INPUT", "DROP")
+		n.host.Run(command, "-P", "OUTPUT", "DROP")
+		answers(t, a, true, "169.254.42.53:53", "resolver", "10.42.0.2")
+		answers(t, a, false, "169.254.42.53:53", "resolver", "10.42.0.2")
+		n.host.Run(command, "-P", "INPUT", "ACCEPT")
+		n.host.Run(command, "-P", "OUTPUT", "ACCEPT")
 		for _, address := range []string{host + ":7443", "169.254.1.1:7443", "169.254.42.53:7443", "169.254.42.53:8000",
 			"169.254.169.254:80", "100.100.100.200:80", "10.42.200.1:80"} {
 			silent(t, a, address)
 		}
 		// The refusals come at once, they are no timeouts.
-		if _, err := a.Ask(host+":7443", 5*time.Second); !netnstest.Refused(err) {
-			t.Errorf("control port: %v, want refused", err)
+		for _, address := range []string{host + ":7443", "169.254.169.254:80", "10.42.200.1:80"} {
+			if _, err := a.Ask(address, 5*time.Second); !netnstest.Refused(err) {
+				t.Errorf("%s: %v, want refused", address, err)
+			}
 		}
 
 		// A stolen address: the neighbour's, one of nobody, one of the outside, loopback.
@@ -283,15 +298,29 @@ func TestContainersAreConfined(t *testing.T) {
 		}
 		a.Run("ip", "route", "replace", "default", "via", "169.254.1.1", "dev", "eth0")
 		answers(t, a, false, host+":8000", "plain", "10.42.0.2")
+
+		// A container's address from outside.
+		n.outside.Run("ip", "addr", "add", "10.42.0.3/32", "dev", "eth0")
+		n.outside.Run("ip", "route", "add", host+"/32", "dev", "eth0", "src", "10.42.0.3")
+		before := counter(n.host, command, "-s 10.42.0.0/26 ! -i skv+ ")
+		silent(t, n.outside, host+":8000")
+		if after := counter(n.host, command, "-s 10.42.0.0/26 ! -i skv+ "); after == before {
+			t.Errorf("packets from outside with a container's address were not dropped by our rule (counter stays %s)", after)
+		}
 	})
 }
 
 // dropped reads how many packets the guard of sources has dropped.
 func dropped(h *netnstest.Host, command string) string {
+	return counter(h, command, "! --match-set "+rules.SourceSet)
+}
+
+// counter reads how many packets a rule of the raw table has dropped.
+func counter(h *netnstest.Host, command, rule string) string {
 	for line := range strings.Lines(h.Run(command+"-save", "-c", "-t", "raw")) {
-		if strings.Contains(line, "! --match-set "+rules.SourceSet) {
-			counter, _, _ := strings.Cut(line, " ")
-			return counter
+		if strings.Contains(line, rule) && strings.HasSuffix(strings.TrimSpace(line), "-j DROP") {
+			count, _, _ := strings.Cut(line, " ")
+			return count
 		}
 	}
 	return "no rule"

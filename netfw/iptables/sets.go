@@ -120,7 +120,12 @@ func (t *Table) shrinkSets(want []rules.Set) (changed int, err error) {
 	for name, have := range t.sets {
 		wanted, stays := keep[name]
 		if !stays {
-			if err := t.nl.IpsetDestroy(name); err != nil && !errors.Is(err, unix.ENOENT) {
+			err := t.nl.IpsetDestroy(name)
+			if errors.Is(err, nl.IPSetError(nl.IPSET_ERR_BUSY)) {
+				// The nft back end lets go of the rules that used it a moment later. The next call tries again.
+				continue
+			}
+			if err != nil && !errors.Is(err, unix.ENOENT) {
 				return changed, fmt.Errorf("remove set %s: %w", name, err)
 			}
 			changed += len(have)

@@ -257,7 +257,7 @@ func (t *Table) Remove(ctx context.Context) error {
 	if t.sets, err = t.readSets(); err != nil {
 		return err
 	}
-	if _, err := t.shrinkSets(nil); err != nil {
+	if err := t.removeSets(ctx); err != nil {
 		return err
 	}
 	last := t.desired
@@ -267,6 +267,25 @@ func (t *Table) Remove(ctx context.Context) error {
 		_, err = t.forget(last)
 	}
 	return err
+}
+
+// removeSets removes all, and waits for the kernel to let go of those that rules used a moment ago.
+func (t *Table) removeSets(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for {
+		if _, err := t.shrinkSets(nil); err != nil {
+			return err
+		}
+		if len(t.sets) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove sets: %d are still used by somebody's rules: %w", len(t.sets), ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func (t *Table) save(ctx context.Context) (kernelTables, error) {
