@@ -23,7 +23,7 @@ type fdStore struct {
 
 	mu   sync.Mutex
 	kept map[string]kept
-	seen uint64 // inode of the socket that knows all of kept
+	seen string // which socket knows all of kept
 }
 
 type kept struct {
@@ -79,7 +79,8 @@ func (s *fdStore) refresh() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen == st.Ino {
+	now := fmt.Sprint(st.Ino, st.Ctim)
+	if s.seen == now {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.kept)) {
@@ -88,7 +89,7 @@ func (s *fdStore) refresh() {
 			return
 		}
 	}
-	s.seen = st.Ino
+	s.seen = now
 }
 
 func (s *fdStore) send(name string, k kept) error {

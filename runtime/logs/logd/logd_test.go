@@ -294,6 +294,31 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// An orderly end loses nothing either, is quick, and the next daemon goes on.
+func TestOrderlyEnd(t *testing.T) {
+	h := newHost(t)
+	h.start()
+	s := h.open("c", logs.OpenOptions{Stdin: true})
+	h.open("idle", logs.OpenOptions{TTY: true})
+	h.attach("c", logs.AttachOptions{})
+	fmt.Fprint(s.stdout, "one\nprompt> ")
+	eventually(t, "first line kept", func() bool { return len(h.text("c", logs.Options{})) == 1 })
+	h.must(h.cmd.Process.Signal(syscall.SIGTERM))
+	ended := make(chan error, 1)
+	go func() { ended <- h.cmd.Wait() }()
+	select {
+	case err := <-ended:
+		h.must(err)
+	case <-time.After(5 * time.Second):
+		t.Fatal("the daemon does not end")
+	}
+	h.cmd = nil
+	fmt.Fprint(s.stdout, "yes\n")
+	h.start()
+	h.must(h.Close(t.Context(), "c"))
+	equal(t, h.text("c", logs.Options{}), []string{"stdout F one", "stdout F prompt> yes"})
+}
+
 // The heart of the matter: a container writes 1 MB/s while the daemon is killed again and again. Every line is
 // kept exactly once and in order, and the container is never held up.
 func TestKilledUnderLoad(t *testing.T) {

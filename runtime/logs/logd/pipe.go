@@ -40,9 +40,11 @@ func openFIFO(path string) (*os.File, error) {
 }
 
 // growPipe asks for pipeSize. A refusal leaves the kernel's default, which is enough to work.
-func growPipe(fd uintptr) error {
-	if _, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize); err != nil {
-		return fmt.Errorf("raise pipe size to %d bytes: %w", pipeSize, err)
+func growPipe(fd uintptr) error { return setPipeSize(fd, pipeSize) }
+
+func setPipeSize(fd uintptr, size int) error {
+	if _, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, size); err != nil {
+		return fmt.Errorf("set pipe size to %d bytes: %w", size, err)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 const (
 	// pace is the pause after a small batch. It bounds the work that a container writing line by line can cause and
 	// is far too short for its pipe to fill.
-	pace = 3 * time.Millisecond
+	pace = 10 * time.Millisecond
 	// lookAgain is how often a pipe with an unfinished line is looked at without being told to: some kernels wake an
 	// edge-triggered poller only when the pipe was empty before.
 	lookAgain = 2 * time.Second
@@ -72,11 +72,11 @@ func (s *stream) control(fn func(fd uintptr) error) error {
 	return inner
 }
 
-// pump runs until the stream is closing or its file is closed.
+// pump runs until the stream is closing or the daemon lets go of the log.
 func (s *stream) pump() {
 	for {
 		err := s.wait()
-		if errors.Is(err, os.ErrClosed) {
+		if s.c.letting.Load() { // its file is closed, whatever the error says
 			return
 		}
 		closing := isClosed(s.closing)
@@ -84,7 +84,7 @@ func (s *stream) pump() {
 		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			moved, err = s.move(closing)
 		}
-		if errors.Is(err, os.ErrClosed) {
+		if s.c.letting.Load() {
 			return
 		}
 		pause := time.Duration(0)
