@@ -129,6 +129,9 @@ func TestLifeOfAnApp(t *testing.T) {
 		t.Fatal(err)
 	}
 	forget("c1")
+	if s, _ := w.store.View().Service("a1-web"); s.Status.Running != 0 {
+		t.Fatalf("%d running after the running one is gone", s.Status.Running)
+	}
 	if _, ok := w.store.View().Port("e1", model.TCP, 8080); !ok {
 		t.Fatal("the port must stay until the last container is gone")
 	}
