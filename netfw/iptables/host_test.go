@@ -19,7 +19,7 @@ import (
 
 const (
 	soon = time.Second            // for answers that must come
-	late = 300 * time.Millisecond // for answers that must not
+	late = 200 * time.Millisecond // for answers that must not
 )
 
 // node is a host with rules and containers, and a client on the same wire.

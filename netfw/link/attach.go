@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -215,6 +216,38 @@ func (l *Links) route(s Spec, link netlink.Link) error {
 		if other.LinkIndex != r.LinkIndex {
 			return fmt.Errorf("address %s is already routed to another interface (index %d): %w", s.Address, other.LinkIndex, fs.ErrExist)
 		}
+	}
+	return nil
+}
+
+// carrier is a socket in the container's namespace, to ask for the state of its interface from outside.
+type carrier int
+
+// openCarrier runs in the container's namespace.
+func openCarrier() (carrier, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open socket in the container's namespace: %w", err)
+	}
+	return carrier(fd), nil
+}
+
+func (c carrier) Close() error { return unix.Close(int(c)) }
+
+// settle makes the kernel notice that the other end is up. By itself it does so when it has time, on a busy host up to
+// a second later, and until then drops what the container sends. Asking for the link state makes it look at once, from
+// Linux 6.8 on; before that there is no such way, and the container's first packet may have to be sent again.
+func (c carrier) settle() error {
+	type query struct{ command, data uint32 }
+	request := struct {
+		name  [unix.IFNAMSIZ]byte
+		query *query
+		_     [16]byte // the kernel copies a whole ifreq, whose union is larger than a pointer
+	}{query: &query{command: unix.ETHTOOL_GLINK}}
+	copy(request.name[:], Interface)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(c), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return fmt.Errorf("ask for the link state of %s: %w", Interface, errno)
 	}
 	return nil
 }

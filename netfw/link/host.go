@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HostState is what EnsureHost found before it changed anything.
+// HostState is what the host was before the node's first EnsureHost since boot.
 type HostState struct {
 	ForwardingWas bool // ip_forward was already on: somebody else needs it, or the admin wants it
 }
@@ -22,16 +23,27 @@ type HostState struct {
 // forwarding is the host's switch for routing between interfaces.
 const forwarding = "/proc/sys/net/ipv4/ip_forward"
 
+// memory is where HostState is kept: beside Config.Dir in the run directory, which like ip_forward a boot clears.
+func (l *Links) memory() string { return filepath.Join(filepath.Dir(l.cfg.Dir), "ip_forward.before") }
+
 // EnsureHost turns routing on and gives the host's side its addresses on lo: the gateway, which is the source of
 // what the host itself sends to containers, and the resolver. It is idempotent.
 func (l *Links) EnsureHost() (HostState, error) {
 	var state HostState
-	was, err := os.ReadFile(forwarding)
+	now, err := os.ReadFile(forwarding)
 	if err != nil {
 		return state, fmt.Errorf("read ip_forward: %w", err)
 	}
+	was, err := os.ReadFile(l.memory())
+	if errors.Is(err, fs.ErrNotExist) {
+		was = now
+		err = os.WriteFile(l.memory(), now, 0o600)
+	}
+	if err != nil {
+		return state, fmt.Errorf("remember ip_forward: %w", err)
+	}
 	state.ForwardingWas = string(bytes.TrimSpace(was)) == "1"
-	if !state.ForwardingWas {
+	if string(bytes.TrimSpace(now)) != "1" {
 		if err := os.WriteFile(forwarding, []byte("1"), 0); err != nil {
 			return state, fmt.Errorf("turn ip_forward on: %w", err)
 		}
@@ -50,8 +62,9 @@ func (l *Links) EnsureHost() (HostState, error) {
 	return state, nil
 }
 
-// RemoveHost takes the addresses from lo. With restoreForwarding it also turns routing off: pass true only if
-// HostState.ForwardingWas was false when the node began, and nothing else on the host has come to need it.
+// RemoveHost takes the addresses from lo. With restoreForwarding it also turns routing off, if it was off before the
+// node: pass true only where nothing else on the host can have come to need it meanwhile, such as another container
+// engine.
 func (l *Links) RemoveHost(restoreForwarding bool) error {
 	lo := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: l.lo}}
 	for _, a := range []netip.Addr{l.cfg.Gateway, l.cfg.Resolver} {
@@ -60,10 +73,20 @@ func (l *Links) RemoveHost(restoreForwarding bool) error {
 			return fmt.Errorf("take %s from lo: %w", a, err)
 		}
 	}
-	if restoreForwarding {
+	was, err := os.ReadFile(l.memory())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remember ip_forward: %w", err)
+	}
+	if restoreForwarding && string(bytes.TrimSpace(was)) == "0" {
 		if err := os.WriteFile(forwarding, []byte("0"), 0); err != nil {
 			return fmt.Errorf("turn ip_forward off: %w", err)
 		}
+	}
+	if err := os.Remove(l.memory()); err != nil {
+		return fmt.Errorf("forget ip_forward: %w", err)
 	}
 	return nil
 }

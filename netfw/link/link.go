@@ -170,12 +170,23 @@ func (l *Links) Ensure(ctx context.Context, s Spec) (Attachment, error) {
 	defer release()
 
 	out := Attachment{NetNS: l.Path(s.ID), Veth: l.Veth(s.ID)}
-	err = l.inside(out.NetNS, func(fresh bool) error { return l.containerSide(s, out.Veth, fresh) })
+	wire := carrier(-1)
+	err = l.inside(out.NetNS, func(fresh bool) error {
+		if err := l.containerSide(s, out.Veth, fresh); err != nil {
+			return err
+		}
+		wire, err = openCarrier()
+		return err
+	})
 	if err != nil {
 		return out, fmt.Errorf("connect container %s: %w", s.ID, err)
 	}
+	defer wire.Close()
 	if err := l.hostSide(s, out.Veth); err != nil {
 		return out, fmt.Errorf("connect container %s to the host: %w", s.ID, err)
+	}
+	if err := wire.settle(); err != nil {
+		return out, fmt.Errorf("connect container %s: %w", s.ID, err)
 	}
 	return out, nil
 }

@@ -235,19 +235,36 @@ func TestHostIsPutBack(t *testing.T) {
 			return err
 		}
 		defer l.Close()
-		for i, want := range []bool{false, true} {
+		ensure := func(want bool) {
+			t.Helper()
 			state, err := l.EnsureHost()
-			if err != nil {
-				return err
+			if err != nil || state.ForwardingWas != want {
+				t.Errorf("forwarding was %t, want %t (%v)", state.ForwardingWas, want, err)
 			}
-			if state.ForwardingWas != want {
-				t.Errorf("call %d: forwarding was %t, want %t", i+1, state.ForwardingWas, want)
+			if got := strings.TrimSpace(h.Run("cat", "/proc/sys/net/ipv4/ip_forward")); got != "1" {
+				t.Errorf("ip_forward is %s", got)
 			}
 		}
+		ensure(false)
+		ensure(false) // as after a restart of the daemon
+		if err := l.RemoveHost(false); err != nil {
+			return err
+		}
+		ensure(true) // somebody left it on: it stays on
 		if err := l.RemoveHost(true); err != nil {
 			return err
 		}
-		return l.RemoveHost(false)
+		if got := strings.TrimSpace(h.Run("cat", "/proc/sys/net/ipv4/ip_forward")); got != "1" {
+			t.Errorf("ip_forward is %s, it was on before", got)
+		}
+		h.Run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+		ensure(false)
+		for range 2 { // the second finds nothing
+			if err := l.RemoveHost(true); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if got := h.Run("ip", "-br", "addr"); got != addresses {
 		t.Errorf("addresses %q, were %q", got, addresses)
