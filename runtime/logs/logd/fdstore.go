@@ -47,6 +47,7 @@ func (s *fdStore) add(id, pipe, path string, mode int) {
 	name := storeName(id, pipe)
 	s.kept[name] = kept{path: path, mode: mode}
 	if err := s.send(name, s.kept[name]); err != nil {
+		s.seen = "" // refresh sends it again
 		s.log.Warn("descriptor is not kept", "name", name, "err", err)
 	}
 }

@@ -176,6 +176,7 @@ func (d *daemon) serve(ctx context.Context) error {
 
 	var conns sync.WaitGroup
 	defer conns.Wait()
+	defer d.letGo() // ends attachers that wait for a container to read its input
 	conns.Go(func() {
 		tick := time.NewTicker(refreshEvery)
 		defer tick.Stop()
@@ -367,8 +368,13 @@ func (d *daemon) list() []*container {
 	return all
 }
 
+// letGo leaves every log to a next daemon. A log opened meanwhile is left by the next call.
 func (d *daemon) letGo() {
-	for _, c := range d.list() {
+	d.mu.Lock()
+	open := d.open
+	d.open = map[string]*container{}
+	d.mu.Unlock()
+	for _, c := range open {
 		c.letGo()
 	}
 }

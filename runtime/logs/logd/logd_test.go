@@ -300,7 +300,8 @@ func TestOrderlyEnd(t *testing.T) {
 	h.start()
 	s := h.open("c", logs.OpenOptions{Stdin: true})
 	h.open("idle", logs.OpenOptions{TTY: true})
-	h.attach("c", logs.AttachOptions{})
+	a := h.attach("c", logs.AttachOptions{})
+	go func() { _, _ = a.Write(make([]byte, 4<<20)) }() // input that nobody reads; it ends with the attachment
 	fmt.Fprint(s.stdout, "one\nprompt> ")
 	eventually(t, "first line kept", func() bool { return len(h.text("c", logs.Options{})) == 1 })
 	h.must(h.cmd.Process.Signal(syscall.SIGTERM))
