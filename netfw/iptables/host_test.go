@@ -393,7 +393,7 @@ func TestDriftIsFoundAndRepaired(t *testing.T) {
 		host := n.host.Address.String()
 		answers(t, n.outside, false, host+":8080", "a", "")
 
-		for _, harm := range [][]string{
+		harms := [][]string{
 			{command, "-F"},
 			{command, "-t", "nat", "-F"},
 			{command, "-t", "nat", "-F", rules.Prefix + "PORTS"},
@@ -405,8 +405,14 @@ func TestDriftIsFoundAndRepaired(t *testing.T) {
 			{command, "-t", "nat", "-D", rules.Prefix + "PORTS", "1"},
 			{"ipset", "flush", rules.SourceSet},
 			{"sh", "-c", command + " -F; " + command + " -X; " + command + " -t nat -F; " + command + " -t nat -X; " +
-				command + " -t raw -F; " + command + " -t raw -X; ipset destroy"}, // like nft flush ruleset
-		} {
+				command + " -t raw -F; " + command + " -t raw -X; ipset destroy"},
+		}
+		if _, err := exec.LookPath("nft"); err != nil {
+			t.Log("nft is not installed: nft flush ruleset was not tried")
+		} else if command == "iptables-nft" {
+			harms = append(harms, []string{"nft", "flush", "ruleset"})
+		}
+		for _, harm := range harms {
 			n.host.Run(harm...)
 			var drift, rest []string
 			n.host.Must(func() (err error) {
@@ -421,11 +427,6 @@ func TestDriftIsFoundAndRepaired(t *testing.T) {
 			}
 			answers(t, n.outside, false, host+":8080", "a", "")
 		}
-		if !slices.Contains(saved(n.host, command), "-A FORWARD -s 198.51.100.1/32 -j DROP") &&
-			command == "iptables-nft" {
-			t.Log("the admin's rule was flushed by the last harm, as it should")
-		}
-
 		// A small change on top of a flushed kernel finds out by itself.
 		n.host.Run("sh", "-c", command+" -t nat -F; "+command+" -t nat -X")
 		b := n.container("b", "10.42.0.3", "shop")
