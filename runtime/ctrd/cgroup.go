@@ -90,7 +90,7 @@ func (c cgroupFS) holds(group string, pid int) (bool, error) {
 		if c.unified == "" && !slices.Contains(strings.Split(f[1], ","), "pids") && !slices.Contains(strings.Split(f[1], ","), "memory") {
 			continue
 		}
-		if f[2] == group || strings.HasPrefix(f[2], group+"/") || strings.HasSuffix(f[2], group) {
+		if f[2] == group || strings.HasPrefix(f[2], group+"/") {
 			return true, nil
 		}
 	}

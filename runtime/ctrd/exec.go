@@ -25,7 +25,8 @@ import (
 // TermSize is the size of a terminal in characters.
 type TermSize struct{ Width, Height uint16 }
 
-// ExecIO connects an exec. A nil stream is /dev/null. With a TTY there is no
+// ExecIO connects an exec. Nil Stdin is /dev/null,
+// nil outputs are thrown away. With a TTY there is no
 // separate Stderr. Stdin is read until it ends; closing it when Exec has
 // returned is the caller's part. Resize may be nil.
 type ExecIO struct {
@@ -42,7 +43,7 @@ const drain = 2 * time.Second
 // blocks until the command ends; when ctx ends first the command is killed and
 // ctx's cause returned. A restart of the engine does not disturb it.
 // Errors: ErrNotFound, ErrNotRunning, ErrInvalid, *CommandError.
-func (r *Runtime) Exec(ctx context.Context, id workload.ID, spec workload.ExecSpec, io ExecIO) (code int, err error) {
+func (r *Runtime) Exec(ctx context.Context, id workload.ID, spec workload.ExecSpec, streams ExecIO) (code int, err error) {
 	if len(spec.Command) == 0 || spec.Command[0] == "" {
 		return 0, workload.Invalidf("exec needs a command")
 	}
@@ -55,7 +56,7 @@ func (r *Runtime) Exec(ctx context.Context, id workload.ID, spec workload.ExecSp
 		return 0, fmt.Errorf("exec in container %s: %w", id, err)
 	}
 	x := &execution{r: r, container: string(id), id: "x" + rand.Text(), started: make(chan struct{})}
-	code, err = x.run(ctx, process, io)
+	code, err = x.run(ctx, process, streams)
 	if err != nil && ctx.Err() == nil && !x.ran {
 		// As at the start of a container: look whether the command is to blame.
 		var cmdErr *workload.CommandError
@@ -153,12 +154,19 @@ func (x *execution) run(ctx context.Context, process *specs.Process, streams Exe
 	if streams.Stdin != nil {
 		stdin = &endReader{r: streams.Stdin, end: func() { x.closeStdin(ctx) }}
 	}
-	stderr := streams.Stderr
+	// The shim wants both outputs or none, and with a terminal one.
+	stdout, stderr := streams.Stdout, streams.Stderr
+	if stdout == nil {
+		stdout = io.Discard
+	}
+	if stderr == nil {
+		stderr = io.Discard
+	}
 	if process.Terminal {
 		opts = append(opts, cio.WithTerminal)
 		stderr = nil
 	}
-	pipes, err := cio.NewCreator(append(opts, cio.WithStreams(stdin, streams.Stdout, stderr))...)(x.id)
+	pipes, err := cio.NewCreator(append(opts, cio.WithStreams(stdin, stdout, stderr))...)(x.id)
 	if err != nil {
 		return 0, fmt.Errorf("make the pipes: %w", err)
 	}

@@ -2,6 +2,7 @@ package ctrd_test
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 )
@@ -11,4 +12,11 @@ func countSnapshots(n *int) snapshots.WalkFunc {
 		*n++
 		return nil
 	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
 }

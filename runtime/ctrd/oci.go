@@ -99,10 +99,23 @@ func buildSpec(w *workload.Spec, img *ocispec.Image, who identity) (*specs.Spec,
 	}
 	s.Linux.MaskedPaths = maskedPaths
 	s.Linux.ReadonlyPaths = readonlyPaths
-	if s.Linux.Seccomp, err = seccomp.GetDefaultProfile(s); err != nil {
-		return nil, fmt.Errorf("build the seccomp profile: %w", err)
+	if s.Linux.Seccomp, err = seccompProfile(s); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// seccompProfile is Docker's default profile without the x32 ABI. Compiling the
+// filter for a third architecture costs 25 ms of every start, and no distribution's
+// kernel has x32 switched on; its system calls end the process, as unknown
+// architectures do.
+func seccompProfile(s *specs.Spec) (*specs.LinuxSeccomp, error) {
+	p, err := seccomp.GetDefaultProfile(s)
+	if err != nil {
+		return nil, fmt.Errorf("build the seccomp profile: %w", err)
+	}
+	p.Architectures = slices.DeleteFunc(p.Architectures, func(a specs.Arch) bool { return a == specs.ArchX32 })
+	return p, nil
 }
 
 func commandLine(w *workload.Spec, img *ocispec.Image) ([]string, error) {

@@ -13,6 +13,7 @@ import (
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/skerryhq/skerry/runtime/workload"
 )
@@ -325,7 +326,15 @@ func (r *Runtime) await(ctx context.Context, id workload.ID) (*tasksapi.WaitResp
 // signal sends sig to the main process, or to every process of the container.
 // A task that has ended is ErrNotRunning.
 func (r *Runtime) signal(ctx context.Context, id workload.ID, sig syscall.Signal, all bool) error {
-	_, err := r.tasks.Kill(ctx, &tasksapi.KillRequest{ContainerID: string(id), Signal: uint32(sig), All: all})
+	resp, err := r.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: string(id)})
+	if err == nil && resp.Process.Status == tasktypes.Status_RUNNING {
+		// The main process is the first of its process namespace: killing it ends
+		// every other one. Sending the signal here spares the shim from running runc.
+		if r.signalDirectly(ctx, id, int(resp.Process.Pid), sig) {
+			return nil
+		}
+	}
+	_, err = r.tasks.Kill(ctx, &tasksapi.KillRequest{ContainerID: string(id), Signal: uint32(sig), All: all})
 	if err == nil {
 		return nil
 	}
@@ -334,4 +343,23 @@ func (r *Runtime) signal(ctx context.Context, id workload.ID, sig syscall.Signal
 		return fmt.Errorf("signal container %s: %w", id, workload.ErrNotRunning)
 	}
 	return native(err, "signal container %s", id)
+}
+
+// signalDirectly reports whether the signal reached the main process. The
+// process is held by a descriptor before its cgroup is looked at, so a number
+// that has passed to another process is never signalled.
+func (r *Runtime) signalDirectly(ctx context.Context, id workload.ID, pid int, sig syscall.Signal) bool {
+	f, err := r.factsOf(ctx, id)
+	if err != nil || pid <= 1 {
+		return false
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if in, err := r.cgroups.holds(r.cgroupPath(&f.spec), pid); err != nil || !in {
+		return false
+	}
+	return unix.PidfdSendSignal(fd, sig, nil, 0) == nil
 }
