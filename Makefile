@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/skerryhq/skerry/appliance.version=$(VERSION)
 TOOL    := go tool -modfile=$(CURDIR)/packaging/tools/go.mod
 CONSOLE := ui/dist/index.html
-WELCOME := packaging/welcome/welcome.tar.gz
+WELCOME := packaging/welcome/dist/welcome.tar
 
 .PHONY: help deps deps-test generate engine console welcome build run clean-run test test-go test-ui lint bench
 
@@ -40,13 +40,13 @@ $(CONSOLE): ui/node_modules/.package-lock.json appliance/api/openapi.yaml ui/ind
 
 console: $(CONSOLE)
 
-$(WELCOME): $(wildcard cmd/welcome/* packaging/welcome/*.go)
+$(WELCOME): $(wildcard cmd/welcome/*.go cmd/welcome/*.html packaging/welcome/*.go packaging/welcome/build/*.go)
 	go run ./packaging/welcome/build -o $@
 
 welcome: $(WELCOME)
 
 build: deps generate engine console welcome ## build bin/skerry and bin/engine
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/skerry ./cmd/skerry
+	go build -trimpath -tags console -ldflags '$(LDFLAGS)' -o bin/skerry ./cmd/skerry
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/engine/skerry-nodeproc ./cmd/nodeproc
 
 run: build ## start a one-node cloud here, with the welcome app; Ctrl-C ends it

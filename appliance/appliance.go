@@ -73,7 +73,7 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 	defer release()
 	p, err := a.open(ctx)
 	defer func() {
-		if a.cfg.Ephemeral && p.links != nil {
+		if a.cfg.Ephemeral {
 			err = errors.Join(err, a.teardown(context.WithoutCancel(ctx), p))
 		}
 		err = errors.Join(err, p.close())

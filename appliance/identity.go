@@ -59,16 +59,23 @@ func loadIdentity(dataDir string) (identity, error) {
 	return id, os.Rename(path+".new", path)
 }
 
-// claim makes the node's folders and makes sure that no other daemon has them.
-// The lock goes with the process, however it ends.
+// claim makes the node's folders and makes sure that no other daemon has them,
+// nor the network namespace: two nodes would fight over chains, interfaces and
+// the resolver's address. The locks go with the process, however it ends.
 func claim(cfg config.Config) (release func(), err error) {
 	for dir, mode := range map[string]os.FileMode{cfg.DataDir: 0o711, cfg.RunDir: 0o711} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return nil, fmt.Errorf("make %s: %w", dir, err)
 		}
 	}
+	// An abstract socket belongs to the network namespace and needs no file.
+	door, err := net.Listen("unix", "@skerry-node")
+	if err != nil {
+		return nil, fmt.Errorf("another Skerry node runs in this network namespace: end it first (skerry reset), or give this one a namespace of its own: %w", err)
+	}
 	var files []*os.File
 	release = func() {
+		_ = door.Close()
 		for _, f := range files {
 			_ = f.Close()
 		}

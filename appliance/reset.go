@@ -182,28 +182,33 @@ func endDaemon(ctx context.Context, cfg config.Config, report func(string)) erro
 	}
 }
 
-// killByRunDir kills processes that were started for this run dir and have no
-// parent any more that knows them: shims, above all.
+// killByRunDir kills the processes that were started for this run dir and that
+// no socket leads to any more: shims whose engine is gone, or the whole family
+// where somebody emptied the run dir. Two rounds, since a parent that is still
+// alive in the first may start another child.
 func killByRunDir(runDir string) error {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+	family := []string{"skerry-nodeproc", "containerd", "containerd-shim-runc-v2"}
+	for range 2 {
+		entries, err := os.ReadDir("/proc")
 		if err != nil {
-			continue
+			return err
 		}
-		argv := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
-		ours := strings.HasSuffix(argv[0], "containerd-shim-runc-v2") && slices.ContainsFunc(argv, func(a string) bool {
-			return strings.HasPrefix(a, filepath.Join(runDir, "engine")+"/")
-		})
-		if ours {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone by now
+		for _, e := range entries {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil || pid == os.Getpid() {
+				continue
+			}
+			cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+			if err != nil {
+				continue
+			}
+			argv := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
+			ours := slices.Contains(family, filepath.Base(argv[0])) && slices.ContainsFunc(argv, func(a string) bool {
+				return a == runDir || strings.HasPrefix(a, runDir+"/")
+			})
+			if ours {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone by now
+			}
 		}
 	}
 	return nil
