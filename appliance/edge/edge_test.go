@@ -207,6 +207,10 @@ func TestEdgeAnswersContainersWithoutTheDaemon(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	netnstest.Eventually(t, 5*time.Second, "the end of the killed edge", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
+		return err != nil || strings.Contains(string(stat), ") Z ") // its sockets are closed by then
+	})
 	n.start()
 	expect(t, web, "db", "10.42.0.5")
 }
