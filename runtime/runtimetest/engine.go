@@ -75,6 +75,13 @@ func findBin() (string, error) {
 // skips the test where the process may not run containers.
 func New(t testing.TB) *Host {
 	t.Helper()
+	return NewAt(t, "")
+}
+
+// NewAt is New with the engine's root in a folder of the caller, for instance on
+// a small disk; an empty root means a temporary one.
+func NewAt(t testing.TB, root string) *Host {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: running containers needs root")
 	}
@@ -93,6 +100,9 @@ func New(t testing.TB) *Host {
 		CgroupParent: "/skerry-test/" + filepath.Base(dir),
 		t:            t,
 		log:          &tail{},
+	}
+	if root != "" {
+		h.Config.Root = root
 	}
 	t.Cleanup(h.close)
 	h.StartEngine()
