@@ -132,7 +132,7 @@ type recordHead struct {
 
 // parseHead splits one line of a log file, given without its newline.
 func parseHead(line []byte) (recordHead, error) {
-	if len(line) < headLen || line[stampLen] != ' ' || line[stampLen-1] != 'Z' || line[headLen-3] != ' ' || line[headLen-1] != ' ' {
+	if len(line) < headLen || line[stampLen] != ' ' || line[stampLen-1] != 'Z' || line[stampLen-11] != '.' || line[headLen-3] != ' ' || line[headLen-1] != ' ' {
 		return recordHead{}, errNoRecord
 	}
 	h := recordHead{stamp: line[:stampLen], tag: line[headLen-2], text: line[headLen:]}

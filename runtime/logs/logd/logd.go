@@ -300,11 +300,10 @@ func (d *daemon) closeLog(id string) error {
 }
 
 func (d *daemon) closeLocked(id string) error {
-	c := d.get(id)
+	c := d.take(id)
 	if c == nil {
 		return removeDir(d.layout.Pipe(id)) // one that could not be resumed, or nothing
 	}
-	d.put(id, nil)
 	return c.finish()
 }
 
@@ -345,15 +344,19 @@ func (d *daemon) get(id string) *container {
 	return d.open[id]
 }
 
-// put registers c; nil forgets the id.
 func (d *daemon) put(id string, c *container) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c == nil {
-		delete(d.open, id)
-	} else {
-		d.open[id] = c
-	}
+	d.open[id] = c
+}
+
+// take removes a log from the open ones; whoever takes it ends it.
+func (d *daemon) take(id string) *container {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.open[id]
+	delete(d.open, id)
+	return c
 }
 
 // list returns the open logs sorted by id.

@@ -323,9 +323,18 @@ func TestOrderlyEnd(t *testing.T) {
 // The heart of the matter: a container writes 1 MB/s while the daemon is killed again and again. Every line is
 // kept exactly once and in order, and the container is never held up.
 func TestKilledUnderLoad(t *testing.T) {
+	killUnderLoad(t, logs.OpenOptions{MaxBytes: 64 << 20}, "1000000", "6s")
+}
+
+// The same with a rotation every few milliseconds.
+func TestKilledWhileRotating(t *testing.T) {
+	killUnderLoad(t, logs.OpenOptions{MaxBytes: 64 << 10, MaxFiles: 10_000}, "3000000", "3s")
+}
+
+func killUnderLoad(t *testing.T, o logs.OpenOptions, rate, span string) {
 	h := newHost(t)
 	h.start()
-	s := h.open("busy", logs.OpenOptions{MaxBytes: 64 << 20})
+	s := h.open("busy", o)
 	followed := make(chan int, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -343,7 +352,7 @@ func TestKilledUnderLoad(t *testing.T) {
 
 	exe, err := os.Executable()
 	h.must(err)
-	w := &exec.Cmd{Path: exe, Args: []string{exe, s.stdout.Name(), "1000000", "6s"}, Env: append(os.Environ(), "LOGD_TEST_HELPER=writer"), Stderr: os.Stderr}
+	w := &exec.Cmd{Path: exe, Args: []string{exe, s.stdout.Name(), rate, span}, Env: append(os.Environ(), "LOGD_TEST_HELPER=writer"), Stderr: os.Stderr}
 	out, err := w.StdoutPipe()
 	h.must(err)
 	h.must(w.Start())
