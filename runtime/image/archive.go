@@ -101,7 +101,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opt ImportOptions) ([]I
 		return nil
 	})
 	if err != nil {
-		return nil, s.explain(fmt.Errorf("import image archive: %w", err))
+		return nil, fmt.Errorf("import image archive: %w", err)
 	}
 	return out, nil
 }

@@ -82,7 +82,7 @@ func (s *Store) Commit(ctx context.Context, req CommitRequest) (digest.Digest, e
 		return nil
 	})
 	if err != nil {
-		return "", s.explain(err)
+		return "", err
 	}
 	return out, nil
 }

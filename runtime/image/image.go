@@ -192,7 +192,8 @@ func (s *Store) hold(ctx context.Context, f func(context.Context) error) (err er
 			s.opt.Log.Warn("lease not given back", "lease", lease.ID, "err", derr)
 		}
 	}()
-	return f(leases.WithLease(ctx, lease.ID))
+	// Explained here: once the lease is gone there is free space again.
+	return s.explain(f(leases.WithLease(ctx, lease.ID)))
 }
 
 // record makes the engine keep target (and with it everything it refers to).
@@ -217,7 +218,7 @@ const minFree = 8 << 20
 // errors lose their class on the way here, the disk does not lie.
 func (s *Store) explain(err error) error {
 	var st unix.Statfs_t
-	if err == nil || errors.Is(err, ErrRefused) || unix.Statfs(s.opt.Root, &st) != nil {
+	if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrDiskFull) || unix.Statfs(s.opt.Root, &st) != nil {
 		return err
 	}
 	if st.Bavail*uint64(st.Bsize) < minFree || st.Files > 0 && st.Ffree == 0 {

@@ -96,7 +96,7 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (digest.D
 		return s.adopt(ctx, desc, lim, false, opt.Progress)
 	})
 	if err != nil {
-		return "", s.explain(fmt.Errorf("pull %s: %w", clip(full), err))
+		return "", fmt.Errorf("pull %s: %w", clip(full), err)
 	}
 	return target.Digest, nil
 }

@@ -93,7 +93,7 @@ func TestPopulate(t *testing.T) {
 	do(os.MkdirAll(dst, 0o755))
 	do(os.WriteFile(filepath.Join(src, "sub", "f"), []byte("x"), 0o600))
 	do(os.Chown(filepath.Join(src, "sub", "f"), 12, 34))
-	do(os.Chmod(filepath.Join(src, "sub", "f"), 0o4711))
+	do(os.Chmod(filepath.Join(src, "sub", "f"), 0o711|os.ModeSetuid))
 	do(os.Link(filepath.Join(src, "sub", "f"), filepath.Join(src, "hard")))
 	do(os.Symlink("/etc/passwd", filepath.Join(src, "link")))
 	do(syscall.Mkfifo(filepath.Join(src, "fifo"), 0o640))
