@@ -152,7 +152,7 @@ func (s *ours) class(p process) string {
 func (s *ours) folder() string { return s.dir }
 
 func (s *ours) census(ctx context.Context) (census, error) {
-	c, err := takeCensus(s.dir).cgroups("/skerry/"+s.node).network(ctx, s.site.node)
+	c, err := takeCensus(s.dir).cgroups("/skerry/"+s.node+"/").network(ctx, s.site.node)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +188,9 @@ func (s *ours) close() error {
 		}
 		if left := mountsUnder(s.dir); len(left) > 0 {
 			errs = append(errs, fmt.Errorf("the ephemeral daemon left %d mounts, the first is %s", len(left), left[0]))
+		}
+		if left := (census{}).cgroups("/skerry/" + s.node); s.node != "" && left["cgroups"] > 0 {
+			errs = append(errs, fmt.Errorf("the ephemeral daemon left %d cgroups", left["cgroups"]))
 		}
 	}
 	return errors.Join(append(errs, sweep(s.dir), s.site.close())...)
