@@ -115,8 +115,8 @@ func (s *Server) carry(ctx context.Context, ws *websocket.Conn, o *model.Contain
 	wg.Go(func() { t.ping(ctx) })
 	code, err := run(ctx, o, st)
 	t.finish(context.WithoutCancel(ctx), code, err)
+	_ = ws.Close(websocket.StatusNormalClosure, "") // before cancel: that would cut the socket
 	cancel()
-	_ = ws.Close(websocket.StatusNormalClosure, "")
 	if stdin {
 		_ = st.Stdin.(*io.PipeReader).Close() // lets receive go on if it waits for the command to read
 	}

@@ -107,27 +107,33 @@ func newVolume(r *request, in VolumeInput) (model.Volume, error) {
 }
 
 // volumeNode is the node that is named, else the ready one with the fewest
-// volumes.
+// volumes. With one node to choose from nothing is counted: that walks every
+// volume.
 func volumeNode(v *state.View, ref string) (*model.Node, error) {
 	if ref != "" {
 		return v.FindNode(ref)
 	}
-	var best *model.Node
-	least := 0
+	var all, ready []*model.Node
 	for n := range v.Nodes() {
-		count := 0
-		for range v.VolumesOnNode(n.ID) {
-			count++
-		}
-		better := best == nil || (n.Status.Ready && !best.Status.Ready) || (n.Status.Ready == best.Status.Ready && count < least)
-		if better {
-			best, least = n, count
+		all = append(all, n)
+		if n.Status.Ready {
+			ready = append(ready, n)
 		}
 	}
-	if best == nil {
-		return nil, model.Errorf(model.KindUnavailable, "no_node", "the cluster has no node yet; run `skerry init` first")
+	if len(ready) > 0 {
+		all = ready
 	}
-	return best, nil
+	switch len(all) {
+	case 0:
+		return nil, notInitialized()
+	case 1:
+		return all[0], nil
+	}
+	count := map[string]int{}
+	for o := range v.Volumes() {
+		count[o.NodeID]++
+	}
+	return slices.MinFunc(all, func(a, b *model.Node) int { return count[a.ID] - count[b.ID] }), nil
 }
 
 // GetVolume shows a volume.
