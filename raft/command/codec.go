@@ -35,13 +35,17 @@ var ErrCorrupt = errors.New("log entry is damaged")
 // apply.
 type UnknownError struct {
 	Type      Type   // the command's number; 0 if the envelope itself is unknown
+	Level     uint64 // the feature level that it raises the cluster to, if that is what is not known
 	WrittenBy string // version of the binary that wrote it; empty if not known
 }
 
 // Error names the version that is needed.
 func (e *UnknownError) Error() string {
 	what := fmt.Sprintf("command %d", uint16(e.Type))
-	if e.Type == 0 {
+	switch {
+	case e.Level > 0:
+		what = fmt.Sprintf("a raise to feature level %d", e.Level)
+	case e.Type == 0:
 		what = "a form of log entry"
 	}
 	if e.WrittenBy == "" {
@@ -106,14 +110,17 @@ func EncodeEntry(writer string, envelopes [][]byte) []byte {
 	return out
 }
 
-// DecodeEntry reads every command of an entry, or none. Errors: ErrCorrupt,
-// *UnknownError.
+// DecodeEntry reads every command of an entry, or none. Errors: ErrCorrupt;
+// *UnknownError, also for a raise to a feature level that is not known.
 func DecodeEntry(b []byte) ([]Command, error) {
 	var out []Command
 	err := scan(b, func(env []byte) error {
 		c, err := Decode(env)
 		if err != nil {
 			return err
+		}
+		if r, ok := c.(*RaiseLevel); ok && r.Level > Level {
+			return &UnknownError{Type: TypeRaiseLevel, Level: r.Level}
 		}
 		out = append(out, c)
 		return nil
@@ -137,6 +144,16 @@ func CheckEntry(b []byte) error {
 		}
 		if !t.Known() {
 			return &UnknownError{Type: t}
+		}
+		if t != TypeRaiseLevel {
+			return nil
+		}
+		c, err := Decode(env)
+		if err != nil {
+			return err
+		}
+		if r := c.(*RaiseLevel); r.Level > Level {
+			return &UnknownError{Type: t, Level: r.Level}
 		}
 		return nil
 	})

@@ -205,6 +205,9 @@ func TestUnknownCommandStops(t *testing.T) {
 			if !strings.Contains(err.Error(), "raft entry 2") {
 				t.Fatalf("the reason does not name the entry: %v", err)
 			}
+			if (name == "damaged") == (model.CodeOf(err) == "version_too_old") {
+				t.Fatalf("the reason: %v", err)
+			}
 			if v := f.Store().View(); v.Index() != 1 || f.Applied() != 1 {
 				t.Fatalf("state went on to %d", v.Index())
 			}
@@ -213,6 +216,12 @@ func TestUnknownCommandStops(t *testing.T) {
 				if r.(fsm.Result).Err == nil {
 					t.Fatal("an entry behind the stop has a good result")
 				}
+			}
+			if r := f.Apply(log(t, 4, tenantBy("ada", 4))).(fsm.Result); r.Err == nil || f.Store().View().Index() != 1 {
+				t.Fatal("an entry was applied behind the stop")
+			}
+			if _, err := f.Snapshot(); err == nil {
+				t.Fatal("a snapshot was taken behind the stop")
 			}
 		})
 	}

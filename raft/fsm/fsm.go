@@ -33,6 +33,7 @@ type FSM struct {
 	cfg   Config
 	store *state.Store
 
+	broken   error         // why nothing is applied any more; used by raft's goroutine only
 	stop     chan struct{} // closed by Close
 	stopOnce sync.Once
 
@@ -77,6 +78,9 @@ func (f *FSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 // ApplyBatch applies entries in one transaction of the state.
 func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
+	if f.broken != nil {
+		return f.refuse(out)
+	}
 	entries := make([]state.Entry, 0, len(logs))
 	at := make([]int, 0, len(logs)) // position in logs of each entry
 	for i, l := range logs {
@@ -84,9 +88,6 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 			continue
 		}
 		cmds, err := command.DecodeEntry(l.Data)
-		if err == nil {
-			err = f.check(cmds)
-		}
 		if err != nil {
 			return f.fail(out, l.Index, err)
 		}
@@ -109,30 +110,22 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 	return out
 }
 
-// check refuses a level that this binary does not know, before it is in force.
-func (f *FSM) check(cmds []command.Command) error {
-	for _, c := range cmds {
-		if r, ok := c.(*command.RaiseLevel); ok && r.Level > command.Level {
-			return LevelError(r.Level, f.cfg.Version)
-		}
-	}
-	return nil
-}
-
-// LevelError is the sentence for data of a newer feature level.
-func LevelError(level uint64, version string) *model.Error {
-	return model.Errorf(model.KindUnavailable, "version_too_old",
-		"the cluster's data is at feature level %d, but this binary (version %s) knows only level %d: install the newer version that raised it", level, version, command.Level)
-}
-
 // fail ends the node: nothing after the entry may be applied. It returns only
 // when the node closes.
 func (f *FSM) fail(out []any, index uint64, err error) []any {
-	err = fmt.Errorf("raft entry %d: %w", index, err)
-	f.cfg.Fatal(err)
+	if u, ok := errors.AsType[*command.UnknownError](err); ok {
+		err = &model.Error{Kind: model.KindUnavailable, Code: "version_too_old", Detail: fmt.Sprintf("this is version %s, and %s", f.cfg.Version, u), Err: err}
+	}
+	f.broken = fmt.Errorf("raft entry %d: %w", index, err)
+	f.cfg.Fatal(f.broken)
 	<-f.stop
+	return f.refuse(out)
+}
+
+// refuse answers entries that come after the one that ended the node.
+func (f *FSM) refuse(out []any) []any {
 	for i := range out {
-		out[i] = Result{Err: fmt.Errorf("%w: %w", ErrStopped, err)}
+		out[i] = Result{Err: fmt.Errorf("%w: %w", ErrStopped, f.broken)}
 	}
 	return out
 }
@@ -178,6 +171,9 @@ func (f *FSM) Await(index uint64) (done <-chan struct{}, forget func()) {
 // Snapshot captures the state; the capture costs next to nothing, writing it
 // happens beside further entries.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
+	if f.broken != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStopped, f.broken)
+	}
 	return &snapshot{view: f.store.View(), version: f.cfg.Version, audit: f.cfg.Audit}, nil
 }
 

@@ -18,7 +18,7 @@ import (
 const (
 	maxBatch      = 512       // proposals in one entry
 	maxBatchBytes = 256 << 10 // bytes of commands after which an entry takes no more
-	pipelineDepth = 1         // entries on their way: one to the disk, one being applied
+	pipelineDepth = 2         // entries on their way: one to the disk, one being applied
 
 	defaultTimeout = 10 * time.Second
 )
@@ -121,7 +121,8 @@ func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 				"%s needs feature level %d and the cluster is at %d: finish the upgrade on every node", c.Type().Name(), need, level)
 		}
 		if r, ok := c.(*command.RaiseLevel); ok && r.Level > command.Level {
-			return nil, fsm.LevelError(r.Level, n.cfg.Version)
+			return nil, model.Errorf(model.KindUnavailable, "version_too_old",
+				"this binary (version %s) knows feature level %d at most, not %d: install the newer version first", n.cfg.Version, command.Level, r.Level)
 		}
 		if o := c.From(); o.Time.IsZero() {
 			o.Time = time.Now().UTC()
