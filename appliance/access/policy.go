@@ -26,11 +26,11 @@ type Reach uint8
 
 // The reaches.
 const (
-	Everyone Reach = iota + 1 // signed in or not
-	AnyCaller                 // anybody who is signed in
-	InPerson                  // signed in and not by an API token
-	Platform                  // held by platform roles
-	Tenant                    // held within one tenant; platform roles hold it in all
+	Everyone  Reach = iota + 1 // signed in or not
+	AnyCaller                  // anybody who is signed in
+	InPerson                   // signed in and not by an API token
+	Platform                   // held by platform roles
+	Tenant                     // held within one tenant; platform roles hold it in all
 )
 
 // rule says who holds a permission.
