@@ -96,7 +96,7 @@ func (r *Runtime) Attach(ctx context.Context, c *model.Container, stdin bool, s 
 	if stdin && s.Stdin != nil {
 		go func() {
 			if _, err := io.Copy(a, s.Stdin); err == nil {
-				_ = a.CloseStdin() // the container may be gone already
+				_ = a.CloseStdin()                                      // the container may be gone already
 				_ = r.cfg.Containers.CloseStdin(ctx, workload.ID(c.ID)) // the shim holds an end of the pipe too
 			}
 		}()
