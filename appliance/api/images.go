@@ -125,6 +125,9 @@ func (s *Server) ImportImage(c *gin.Context, q ImportImageParams) {
 	}
 	patient(c)
 	_ = http.NewResponseController(c.Writer).EnableFullDuplex() // steps are sent while the body is read
+	// In this mode net/http reads what is left of the body after the request has ended,
+	// beside the next request of the connection: so there is no next one.
+	c.Header("Connection", "close")
 	body := uploaded(c)
 	s.work(c, http.StatusCreated, func(report Report) (any, error) {
 		made, err := s.ops.ImportImage(c.Request.Context(), r.caller, q.Name, body, report)
