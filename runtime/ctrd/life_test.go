@@ -202,3 +202,82 @@ func TestVolumeIsFilledOnce(t *testing.T) {
 		t.Fatalf("the volume was filled again: %+v %v", st, err)
 	}
 }
+
+// TestReboot does to the engine what a reboot does: everything that runs is gone,
+// mounts and the run folder too. Containers say that they were lost and start
+// again with their layers.
+func TestReboot(t *testing.T) {
+	h := runtimetest.New(t)
+	img := h.ImportBusybox()
+	ctx := start(t, h, workload.Spec{ID: "r", ImageDigest: img, Command: []string{"sh", "-c", "echo x >>/count; test $(wc -l </count) = 2 && exit 33; " + forever}})
+	runtimetest.Eventually(t, 10*time.Second, "the layer is written", func() bool { _, err := h.Runtime.Stat(ctx, "r", "/count"); return err == nil })
+	st, err := h.Runtime.Inspect(ctx, "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.KillEngine(syscall.SIGKILL)
+	for _, p := range h.Shims() {
+		if err := syscall.Kill(atoi(p), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Kill(st.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	runtimetest.Eventually(t, 10*time.Second, "mounts and run folder are gone", func() bool {
+		for _, m := range h.Mounts() {
+			if err := syscall.Unmount(m, syscall.MNT_DETACH); err != nil {
+				return false
+			}
+		}
+		return os.RemoveAll(h.Config.RunDir) == nil
+	})
+	h.StartEngine()
+	again := h.Adopt()
+	runtimetest.Eventually(t, 20*time.Second, "the engine answers and the container is lost", func() bool {
+		st, err = again.Inspect(ctx, "r")
+		return err == nil
+	})
+	if st.Phase != workload.PhaseStopped || st.Reason != workload.ReasonLost || st.ExitCode != workload.ExitLost {
+		t.Errorf("got %+v, want lost", st)
+	}
+	if err := again.Start(ctx, "r"); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = again.Wait(ctx, "r"); err != nil || st.ExitCode != 33 {
+		t.Errorf("got %+v %v, want 33: the layer was not kept", st, err)
+	}
+}
+
+// TestSweep makes what a crash between layer and record leaves.
+func TestSweep(t *testing.T) {
+	h := runtimetest.New(t)
+	img := h.ImportBusybox()
+	ctx := start(t, h, workload.Spec{ID: "live", ImageDigest: img, Command: []string{"sh", "-c", forever}})
+	spec := workload.Spec{ID: "half", ImageDigest: img, Command: []string{"true"}, CgroupParent: h.CgroupParent}
+	if err := h.Runtime.Create(ctx, spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Client.ContainerService().Delete(ctx, "half"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := h.Adopt().Sweep(ctx); err != nil || n != 1 {
+		t.Errorf("swept %d %v, want 1", n, err)
+	}
+	if st, err := h.Runtime.Inspect(ctx, "live"); err != nil || st.Phase != workload.PhaseRunning {
+		t.Errorf("the running container: %+v %v", st, err)
+	}
+	// The other half: a record whose layer is missing is made whole by creating again.
+	if err := h.Runtime.Create(ctx, spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Client.SnapshotService("overlayfs").Remove(ctx, "half"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Runtime.Create(ctx, spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Runtime.Start(ctx, "half"); err != nil {
+		t.Errorf("start after repair: %v", err)
+	}
+}

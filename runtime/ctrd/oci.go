@@ -57,10 +57,13 @@ func buildSpec(w *workload.Spec, img *ocispec.Image, who identity) (*specs.Spec,
 		Root:     &specs.Root{Path: "rootfs", Readonly: w.ReadOnlyRoot},
 		Hostname: cmp.Or(w.Hostname, string(w.ID)[:min(12, len(w.ID))]),
 		Process: &specs.Process{
-			Args:            args,
-			Terminal:        w.TTY,
-			Cwd:             cmp.Or(w.WorkDir, img.Config.WorkingDir, "/"),
-			User:            specs.User{UID: who.uid, GID: who.gid, AdditionalGids: who.groups},
+			Args:     args,
+			Terminal: w.TTY,
+			Cwd:      cmp.Or(w.WorkDir, img.Config.WorkingDir, "/"),
+			User:     specs.User{UID: who.uid, GID: who.gid, AdditionalGids: who.groups},
+			// Without this the processes would inherit the shim's protection from the
+			// kernel's out-of-memory killer.
+			OOMScoreAdj:     new(int),
 			NoNewPrivileges: !w.AllowNewPrivileges && !w.Privileged,
 			Capabilities:    &specs.LinuxCapabilities{Bounding: caps, Permitted: caps, Effective: caps},
 		},

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -361,5 +363,32 @@ func (r *Runtime) signalDirectly(ctx context.Context, id workload.ID, pid int, s
 	if in, err := r.cgroups.holds(r.cgroupPath(&f.spec), pid); err != nil || !in {
 		return false
 	}
+	if sig != syscall.SIGKILL && !afterExec(ctx, pid) {
+		return false
+	}
 	return unix.PidfdSendSignal(fd, sig, nil, 0) == nil
+}
+
+// execWithin bounds how long the last step of a start may take.
+const execWithin = 2 * time.Second
+
+// afterExec waits until runc's first process has become the container's own. A
+// start is reported a moment before that, and a polite signal in that moment
+// would end runc's code instead of reaching the program.
+func afterExec(ctx context.Context, pid int) bool {
+	end := time.Now().Add(execWithin)
+	for {
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil || !strings.HasPrefix(string(comm), "runc:[") {
+			return err == nil
+		}
+		if time.Now().After(end) {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(time.Millisecond):
+		}
+	}
 }

@@ -93,32 +93,42 @@ func (r *Runtime) withLayer(layer []mount.Mount, binds []workload.Mount, readOnl
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return fmt.Errorf("mount a layer: %w", err)
 	}
-	result := make(chan error, 1)
-	go func() {
-		// Never unlocked: the thread, and with it the namespace, ends with this goroutine.
-		runtime.LockOSThread()
-		result <- func() error {
-			if err := privateMounts(); err != nil {
+	return onDoomedThread(func() error {
+		if err := privateMounts(); err != nil {
+			return err
+		}
+		if err := mountLayer(layer[0], at, readOnly); err != nil {
+			return fmt.Errorf("mount a layer: %w", err)
+		}
+		fd, err := unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("mount a layer: %w", err)
+		}
+		defer unix.Close(fd)
+		t := &tree{fd}
+		for _, b := range binds {
+			if err := t.bind(b); err != nil {
 				return err
 			}
-			if err := mountLayer(layer[0], at, readOnly); err != nil {
-				return fmt.Errorf("mount a layer: %w", err)
-			}
-			// The main thread is never ended, so what we mounted is also taken away here.
-			defer unix.Unmount(at, unix.MNT_DETACH)
-			fd, err := unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return fmt.Errorf("mount a layer: %w", err)
-			}
-			defer unix.Close(fd)
-			t := &tree{fd}
-			for _, b := range binds {
-				if err := t.bind(b); err != nil {
-					return err
-				}
-			}
-			return do(t)
-		}()
+		}
+		return do(t)
+	})
+}
+
+// onDoomedThread runs f on an OS thread that ends afterwards, and with it every
+// namespace that f has entered. It is never the process's first thread: that one
+// cannot end, and what /proc/self shows would be its namespaces for ever.
+func onDoomedThread(f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// While this goroutine holds the first thread, the next one gets another.
+			defer runtime.UnlockOSThread()
+			result <- onDoomedThread(f)
+			return
+		}
+		result <- f() // never unlocked: the thread ends with the goroutine
 	}()
 	return <-result
 }

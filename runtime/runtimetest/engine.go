@@ -214,7 +214,7 @@ func (h *Host) close() {
 
 // Mounts lists the mounts below the host's folder.
 func (h *Host) Mounts() []string {
-	b, err := os.ReadFile("/proc/self/mountinfo")
+	b, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func Conformance(t *testing.T, s Subject) {
 		name string
 		run  func(*testing.T, Subject)
 	}{
-		{"exit code", exitCode}, {"start again keeps the container", startAgain}, {"stop", stop}, {"stop kills after the grace", stopKills},
+		{"exit code", exitCode}, {"start again keeps the container", startAgain}, {"stop", stop}, {"a signal right after the start", stopAtOnce}, {"stop kills after the grace", stopKills},
 		{"kill", kill}, {"command not found", commandNotFound}, {"create twice", createTwice}, {"remove is idempotent", removeTwice},
 		{"unknown container", unknown}, {"invalid specs", invalid}, {"events", eventsOfExit}, {"burst", burst},
 	}
@@ -110,8 +110,11 @@ func startAgain(t *testing.T, s Subject) {
 }
 
 func stop(t *testing.T, s Subject) {
-	spec := s.spec("stop", forever)
+	out := NewOutput(t)
+	spec := s.spec("stop", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done")
+	spec.Stdio = out.Stdio
 	ctx := run(t, s, spec)
+	Eventually(t, 10*time.Second, "the program listens to signals", func() bool { return out.Stdout() != "" })
 	if err := s.Runtime.Start(ctx, spec.ID); !errors.Is(err, workload.ErrRunning) {
 		t.Errorf("start while running: got %v, want ErrRunning", err)
 	}
@@ -129,6 +132,20 @@ func stop(t *testing.T, s Subject) {
 	must(t, err)
 	if again.ExitCode != 3 {
 		t.Errorf("stop again: exit code %d, want 3", again.ExitCode)
+	}
+}
+
+// stopAtOnce sends the signal while the program may not even be loaded: it must
+// end by the signal or by the grace, never with the code of what starts it.
+func stopAtOnce(t *testing.T, s Subject) {
+	for i := range 5 {
+		spec := s.spec(fmt.Sprintf("at-once-%d", i), "trap 'exit 3' TERM; while :; do sleep 0.1; done")
+		ctx := run(t, s, spec)
+		st, err := s.Runtime.Stop(ctx, spec.ID, workload.StopOptions{Grace: 300 * time.Millisecond})
+		must(t, err)
+		if st.ExitCode != 3 && st.ExitCode != 137 {
+			t.Errorf("exit code %d, want 3 or 137", st.ExitCode)
+		}
 	}
 }
 
