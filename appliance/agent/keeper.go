@@ -165,13 +165,25 @@ func (k *keeper) once(ctx context.Context) (wait time.Duration, more bool, err e
 	case stepStop:
 		err = k.stop(ctx, c)
 	case stepSettle:
+		if !s.running() {
+			k.drain(ctx)
+		}
 		k.settle(c, s)
 	case stepBackOff:
+		k.drain(ctx)
 		k.backOff(s.state)
 	case stepRemove:
 		err = k.remove(ctx)
 	}
 	return 0, err == nil, err
+}
+
+// drain keeps what the ended task wrote last and ends its followers, before
+// anybody hears that the task has ended.
+func (k *keeper) drain(ctx context.Context) {
+	if err := k.a.cfg.Logs.Close(ctx, k.id); err != nil {
+		k.log.Warn("the end of the log may be missing", "err", err)
+	}
 }
 
 // set replaces the status and reports it.
