@@ -107,5 +107,5 @@ func (s *Server) GetOpenapi(c *gin.Context) {
 
 // notInitialized is the answer while this node has no cluster.
 func notInitialized() error {
-	return model.Errorf(model.KindUnavailable, "not_initialized", "there is no cluster yet; run `skerry init` on this host")
+	return model.Errorf(model.KindUnavailable, "not_initialized", "this node has no cluster yet; make one with `skerry init`")
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/cookiejar"
@@ -70,6 +71,56 @@ func TestSetupAndSignIn(t *testing.T) {
 	}
 	if a := send(t, http.DefaultClient, "POST", url+"/session", SignInInput{Name: "root", Password: password + "2"}, header("Origin", "https://evil.example")); a.status != 403 {
 		t.Errorf("a sign-in from another site: %d", a.status)
+	}
+}
+
+// founder makes the cluster of a rig.
+type founder struct{ r *rig }
+
+func (f founder) Init(_ context.Context, in InitInput) (*InitResult, error) {
+	if in.Ports == "wrong" {
+		return nil, model.Errorf(model.KindInvalid, "ports_invalid", "no range").At("ports")
+	}
+	f.r.found()
+	return &InitResult{ClusterID: "c", SetupToken: setupToken, ConsoleUrls: []string{}}, nil
+}
+
+// TestBeforeInit holds that a node without a cluster says so everywhere, and
+// that only who sits at it makes one.
+func TestBeforeInit(t *testing.T) {
+	r := bareRig(t)
+	r.server.cfg.Founder = founder{r}
+	_, local, _ := r.serve()
+	const at = "http://local" + base
+	for _, path := range []string{"/setup", "/apps", "/users", "/cluster", "/volumes/x"} {
+		a := send(t, local, "GET", at+path, nil)
+		if p := a.problem(t); a.status != 503 || p.Code != "not_initialized" || !strings.Contains(p.Detail, "skerry init") {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := send(t, local, "GET", "http://local/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "skerry init") {
+		t.Errorf("readyz: %d %s", a.status, a.body)
+	}
+	if a := send(t, local, "GET", "http://local/healthz", nil); a.status != 200 {
+		t.Errorf("healthz: %d", a.status)
+	}
+	if st := into[Status](t, send(t, local, "GET", at+"/status", nil), 200); st.Ok || !strings.Contains(st.Summary, "skerry init") {
+		t.Errorf("status: %+v", st)
+	}
+	if a := r.do("POST", "/init", InitInput{}); a.status != 401 {
+		t.Errorf("init by a stranger: %d", a.status)
+	}
+	if a := send(t, local, "POST", at+"/init", InitInput{Ports: "wrong"}); a.status != 400 || a.problem(t).Field != "ports" {
+		t.Errorf("init with a wrong range: %d %s", a.status, a.body)
+	}
+	if got := into[InitResult](t, send(t, local, "POST", at+"/init", InitInput{}), 201); got.SetupToken != setupToken {
+		t.Errorf("init: %+v", got)
+	}
+	if !into[Setup](t, send(t, local, "GET", at+"/setup", nil), 200).Needed {
+		t.Error("no setup is needed after init")
+	}
+	if a := r.as("POST", "/init", InitInput{}); a.status != 403 || a.problem(t).Code != "not_local" {
+		t.Errorf("init by a token: %d %s", a.status, a.body)
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *Server) founded(r *request) error {
 		return nil
 	}
 	switch r.op.id {
-	case "initCluster", "getOpenapi", "getSetup", "getSession", "getStatus":
+	case "initCluster", "getOpenapi", "getSession", "getStatus":
 		return nil
 	default:
 		return notInitialized()

@@ -42,12 +42,15 @@ func (s *Server) wirePages(e *gin.Engine) {
 func (s *Server) readyz(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
 	defer cancel()
-	if s.cfg.Ready != nil {
-		if err := s.cfg.Ready(ctx); err != nil {
-			p := problemFor(err, requestID(c))
-			c.String(http.StatusServiceUnavailable, "not ready: %s\n", p.Detail)
-			return
-		}
+	var err error
+	if _, ok := s.cluster.View().Cluster(); !ok {
+		err = notInitialized()
+	} else if s.cfg.Ready != nil {
+		err = s.cfg.Ready(ctx)
+	}
+	if err != nil {
+		c.String(http.StatusServiceUnavailable, "not ready: %s\n", problemFor(err, requestID(c)).Detail)
+		return
 	}
 	c.String(http.StatusOK, "ready\n")
 }

@@ -43,6 +43,14 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
+	r := bareRig(t)
+	r.found()
+	return r
+}
+
+// bareRig is a rig whose node has no cluster yet.
+func bareRig(t testing.TB) *rig {
+	t.Helper()
 	n, err := node.Open(node.Config{Dir: t.TempDir(), ID: "node-1", Version: "test", Fatal: func(err error) { t.Errorf("node: %v", err) }})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +70,6 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.found()
 	r.web = httptest.NewServer(r.server.Handler())
 	t.Cleanup(r.web.Close)
 	return r

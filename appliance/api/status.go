@@ -166,7 +166,7 @@ func conclude(st *Status) {
 	running := st.Counts.ContainersByPhase[string(model.PhaseRunning)]
 	switch {
 	case st.ClusterID == "":
-		st.Ok, st.Summary = false, "There is no cluster yet; run `skerry init` on this host."
+		st.Ok, st.Summary = false, "This node has no cluster yet; make one with `skerry init`."
 	case n == 0:
 		st.Summary = fmt.Sprintf("All is well: %d of %d nodes ready, %s running.", st.Counts.NodesReady, st.Counts.Nodes, containers(running))
 	case n == 1:
