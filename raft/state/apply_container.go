@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
@@ -15,6 +16,11 @@ func (t *tx) setIntent(c *command.SetIntent) *model.Error {
 	}
 	if old.Assign.Remove {
 		return model.Errorf(model.KindConflict, "container_removing", "container %s is being removed", old.Name)
+	}
+	if c.Action == command.ActionStart || c.Action == command.ActionRestart {
+		if err := t.checkMayRun(old); err != nil {
+			return err
+		}
 	}
 	n := *old
 	reason := ""
@@ -41,6 +47,18 @@ func (t *tx) setIntent(c *command.SetIntent) *model.Error {
 	t.updated(&n.Meta)
 	t.replace(tabContainers, old, &n)
 	t.containerEvent(&n, reason, false, fmt.Sprintf("%s asked container %s to %s", t.origin.Actor, n.Name, c.Action))
+	return nil
+}
+
+// checkMayRun refuses to start one container of an app or service that is
+// stopped as a whole.
+func (t *tx) checkMayRun(c *model.Container) *model.Error {
+	if a, ok := t.v.App(c.AppID); ok && a.Spec.Stopped {
+		return model.Errorf(model.KindConflict, "app_stopped", "app %s is stopped as a whole; start it first", a.Name)
+	}
+	if s, ok := t.v.Service(c.ServiceID); ok && s.Stopped {
+		return model.Errorf(model.KindConflict, "service_stopped", "service %s of app %s is stopped as a whole; start it first", s.Name, s.AppName)
+	}
 	return nil
 }
 
@@ -92,13 +110,13 @@ func (t *tx) putContainer(n model.Container) *model.Error {
 	if _, taken := t.v.ContainerByName(s.TenantID, n.Name); taken {
 		return nameTaken("container", n.Name, "")
 	}
-	n.TenantID, n.EnvironmentID, n.AppID, n.AppName, n.ServiceName = s.TenantID, s.EnvironmentID, s.AppID, s.AppName, s.Name
 	if err := t.checkAssignment(n.ID, n.Assign); err != nil {
 		return err
 	}
 	if n.Status.Phase == "" {
 		n.Status.Phase = model.PhasePending
 	}
+	shareSpec(&n, s)
 	t.created(&n.Meta)
 	t.create(tabContainers, &n)
 	t.moveAddress(n.ID, netip.Addr{}, n.Assign.Address)
@@ -106,6 +124,15 @@ func (t *tx) putContainer(n model.Container) *model.Error {
 		t.countRunning(n.ServiceID, 1)
 	}
 	return nil
+}
+
+// shareSpec lets a container whose spec is its service's use the same memory:
+// there are many of them, and nobody changes what is in the store.
+func shareSpec(c *model.Container, s *model.Service) {
+	if reflect.DeepEqual(c.Spec, s.Spec.Container) {
+		c.Spec = s.Spec.Container
+	}
+	c.TenantID, c.EnvironmentID, c.AppID, c.AppName, c.ServiceID, c.ServiceName = s.TenantID, s.EnvironmentID, s.AppID, s.AppName, s.ID, s.Name
 }
 
 // checkAssignment refuses unknown nodes and addresses that are in use.

@@ -2,11 +2,13 @@ package state
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
+
+	"github.com/hashicorp/go-memdb"
 
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
@@ -130,8 +132,12 @@ func (s *Store) Restore(r io.Reader) error {
 }
 
 func readGeneration(r io.Reader) (*generation, error) {
-	dec := json.NewDecoder(bufio.NewReaderSize(r, 256<<10))
-	if _, err := readHeader(dec); err != nil {
+	in := bufio.NewReaderSize(r, 256<<10)
+	head, err := in.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("header: %w: %w", ErrSnapshot, err)
+	}
+	if _, err := readHeader(json.NewDecoder(bytes.NewReader(head))); err != nil {
 		return nil, err
 	}
 	makers := map[string]func() any{}
@@ -142,8 +148,12 @@ func readGeneration(r io.Reader) (*generation, error) {
 	txn := g.db.Txn(true)
 	defer txn.Abort()
 	for rows := 0; ; rows++ {
-		var row snapshotRow
-		if err := dec.Decode(&row); err != nil {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w: %w", rows, ErrSnapshot, err)
+		}
+		row, err := cutRow(line)
+		if err != nil {
 			return nil, fmt.Errorf("row %d: %w: %w", rows, ErrSnapshot, err)
 		}
 		if row.Rows != nil {
@@ -160,10 +170,33 @@ func readGeneration(r io.Reader) (*generation, error) {
 		if err := json.Unmarshal(row.Object, o); err != nil {
 			return nil, fmt.Errorf("row %d of %s: %w: %w", rows, row.Table, ErrSnapshot, err)
 		}
-		if err := txn.Insert(row.Table, o); err != nil {
-			return nil, fmt.Errorf("row %d of %s (%s): %w: %w", rows, row.Table, reflect.TypeOf(o), ErrSnapshot, err)
+		if err := insertRow(txn, row.Table, o); err != nil {
+			return nil, fmt.Errorf("row %d of %s: %w: %w", rows, row.Table, ErrSnapshot, err)
 		}
 	}
 	txn.Commit()
 	return g, nil
+}
+
+// cutRow parts a line into table and object. Lines as WriteSnapshot writes them
+// are cut by hand, which saves reading every object twice.
+func cutRow(line []byte) (snapshotRow, error) {
+	if rest, ok := bytes.CutPrefix(line, []byte(`{"t":"`)); ok {
+		name, object, found := bytes.Cut(rest, []byte(`","o":`))
+		if object, whole := bytes.CutSuffix(object, []byte("}\n")); found && whole && !bytes.ContainsAny(name, `"\`) {
+			return snapshotRow{Table: string(name), Object: object}, nil
+		}
+	}
+	var row snapshotRow
+	err := json.Unmarshal(line, &row)
+	return row, err
+}
+
+func insertRow(txn *memdb.Txn, table string, o any) error {
+	if c, ok := o.(*model.Container); ok { // services come before containers
+		if s, ok := first[model.Service](&View{txn: txn}, tabServices, idxID, key(c.ServiceID)); ok {
+			shareSpec(c, s)
+		}
+	}
+	return txn.Insert(table, o)
 }
