@@ -74,6 +74,22 @@ func TestSetupAndSignIn(t *testing.T) {
 	}
 }
 
+// TestWaitForAnAppThatGoes holds that waiting for an app that ends and removes
+// itself is no error.
+func TestWaitForAnAppThatGoes(t *testing.T) {
+	r := newRig(t)
+	done := make(chan answer, 1)
+	go func() {
+		done <- r.as("POST", "/apps?wait=30", AppInput{Name: "once", Services: map[string]ServiceInput{"web": {Container: model.ContainerSpec{Image: "welcome", AutoRemove: true}}}})
+	}()
+	r.eventually("the app is there", func() bool { _, ok := r.node.View().AppByName(r.own, "once"); return ok })
+	a, _ := r.node.View().AppByName(r.own, "once")
+	r.propose(&command.RemoveApp{ID: a.ID, ExpectVersion: command.AnyVersion})
+	if got := into[App](t, <-done, 201); got.Name != "once" {
+		t.Errorf("waited: %+v", got)
+	}
+}
+
 // founder makes the cluster of a rig.
 type founder struct{ r *rig }
 

@@ -11,6 +11,10 @@ import (
 	"github.com/skerryhq/skerry/raft/state"
 )
 
+// changesPause gathers changes, so that a busy cluster does not make every open
+// console look through everything for each commit.
+const changesPause = 100 * time.Millisecond
+
 // ListEvents lists what happened, or streams it as it happens.
 func (s *Server) ListEvents(c *gin.Context, q ListEventsParams) {
 	r := of(c)
@@ -68,6 +72,7 @@ func (s *Server) followEvents(c *gin.Context, q ListEventsParams, keep func(*mod
 	}
 	changes := newChanges(r)
 	_, changed := changes.look(ctx, s) // what is there now is no news
+	var due <-chan time.Time
 	st := s.stream(c, mediaSSE)
 	st.begin()
 	for {
@@ -83,6 +88,8 @@ func (s *Server) followEvents(c *gin.Context, q ListEventsParams, keep func(*mod
 		case <-more:
 			more = s.cluster.Store().EventSignal()
 		case <-changed:
+			changed, due = nil, time.After(changesPause)
+		case <-due:
 			var news []Change
 			news, changed = changes.look(ctx, s)
 			for _, n := range news {

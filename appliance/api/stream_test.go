@@ -352,6 +352,15 @@ func TestImages(t *testing.T) {
 	if first, last := <-events, <-events; first.name != "progress" || last.name != "done" || !strings.Contains(last.data, "big:2") {
 		t.Errorf("streamed %s", a.body)
 	}
+	for range 20 { // what of the body was not read must not reach the next request
+		chunked := func(q *http.Request) { q.ContentLength = -1 }
+		if a := r.as("POST", "/image-imports?name=docker.io/library/early:1", big, tarred, chunked, header("Accept", mediaSSE)); a.status != 200 {
+			t.Fatalf("import: %d %s", a.status, a.body)
+		}
+		if a := r.as("GET", "/images", nil); a.status != 200 {
+			t.Fatalf("the request after an import: %d %s", a.status, a.body)
+		}
+	}
 	a = r.as("POST", "/image-pulls", PullInput{Image: "docker.io/library/missing:1"}, header("Accept", mediaNDJSON))
 	lines := strings.Split(strings.TrimSpace(string(a.body)), "\n")
 	if len(lines) != 2 || !strings.HasPrefix(lines[0], `{"progress":`) || !strings.HasPrefix(lines[1], `{"problem":`) || !strings.Contains(lines[1], `"status":404`) {

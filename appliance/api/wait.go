@@ -44,11 +44,14 @@ func checkWait(seconds int) error {
 // waitApp waits until an app is as asked or cannot become so, and reports what
 // its containers do meanwhile.
 func (s *Server) waitApp(ctx context.Context, id string, seconds int, report Report) (App, error) {
-	seen := map[string]model.Phase{}
+	seen, last, gone := map[string]model.Phase{}, App{}, false
 	return until(ctx, s, seconds, func(v *state.View) (App, error) {
 		a, ok := v.App(id)
-		if !ok {
+		if !ok && last.ID == "" {
 			return App{}, notFound("app", id)
+		}
+		if gone = !ok; gone { // it ended and removed itself, as it was asked to
+			return last, nil
 		}
 		for c := range v.ContainersOfApp(id) {
 			if seen[c.ID] != c.Status.Phase {
@@ -56,8 +59,9 @@ func (s *Server) waitApp(ctx context.Context, id string, seconds int, report Rep
 				report(Progress{ID: c.Name, Step: string(c.Status.Phase), Message: firstMessage(c.Status.Conditions)})
 			}
 		}
-		return app(v, a), nil
-	}, func(a App) bool { return settled(a.Status.Phase) })
+		last = app(v, a)
+		return last, nil
+	}, func(a App) bool { return gone || settled(a.Status.Phase) })
 }
 
 func firstMessage(of []model.Condition) string {
