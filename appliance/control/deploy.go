@@ -107,7 +107,6 @@ func (d *deployer) turn(p *picture) []command.Command {
 		for _, want := range plan.Create {
 			c := model.Container{ServiceID: s.ID, AppID: s.AppID, Slot: want.Slot, Revision: s.Revision, Spec: s.Spec.Container}
 			c.ID, c.Name = command.NewID(), want.Name
-			c.Intent.Stopped = s.Stopped
 			c.Status.Phase = model.PhasePending
 			c.Assign = d.assign(p, nodes, s)
 			p.names[s.TenantID+"/"+c.Name] = true

@@ -20,7 +20,7 @@ type View struct {
 	Index      uint64      // of the state that the view was taken of
 	Node       *model.Node // nil until the cluster knows this node
 	Pool       netip.Prefix
-	Containers []*model.Container // assigned to this node, by name
+	Containers []*model.Container // assigned to this node, by name; a stopped app's or service's have Intent.Stopped
 	Ports      []Port             // published by every node of the environment
 	Names      []Name             // of every container of the environment
 }
@@ -55,12 +55,17 @@ func Of(v *state.View, nodeID string) View {
 		return out
 	}
 	out.Node = node
-	out.Containers = slices.Collect(v.ContainersOnNode(nodeID))
+	for c := range v.ContainersOnNode(nodeID) {
+		out.Containers = append(out.Containers, effective(v, c))
+	}
 	for s := range v.Services() {
 		if s.EnvironmentID != node.EnvironmentID {
 			continue
 		}
-		containers := slices.Collect(v.ContainersOfService(s.ID))
+		var containers []*model.Container
+		for c := range v.ContainersOfService(s.ID) {
+			containers = append(containers, effective(v, c))
+		}
 		serving := Serving(containers)
 		for _, p := range s.Ports {
 			out.Ports = append(out.Ports, Port{PortSpec: p.PortSpec, Backends: backends(serving, p.Container)})
@@ -75,6 +80,25 @@ func Of(v *state.View, nodeID string) View {
 		}
 	}
 	return out
+}
+
+// effective is a container with the stop of its app or service laid over its
+// own intent: stopping a stack is one write, whatever its size.
+func effective(v *state.View, c *model.Container) *model.Container {
+	if c.Intent.Stopped {
+		return c
+	}
+	app, ok := v.App(c.AppID)
+	stopped := ok && app.Spec.Stopped
+	if svc, ok := v.Service(c.ServiceID); ok && svc.Stopped {
+		stopped = true
+	}
+	if !stopped {
+		return c
+	}
+	halted := *c
+	halted.Intent.Stopped = true
+	return &halted
 }
 
 // Serving picks the containers that connections should go to: those that run

@@ -97,11 +97,9 @@ func (t *tx) claim(app *model.App, s *model.Service, p *model.Port) *model.Error
 		return nil
 	case old.ServiceID != s.ID:
 		return t.portTaken(app.TenantID, old)
-	case old.PortSpec == p.PortSpec:
-		return nil
 	}
-	// The same service has the number, but for another container port or
-	// address: that is a change, unless the spec asks for the number twice.
+	// The same service has the number: it keeps it, perhaps for another container
+	// port or address, unless the spec asks for the number twice.
 	n := 0
 	for _, w := range s.Spec.Ports {
 		if w.Protocol == p.Protocol && w.HostPort == p.HostPort {
@@ -110,6 +108,9 @@ func (t *tx) claim(app *model.App, s *model.Service, p *model.Port) *model.Error
 	}
 	if n > 1 {
 		return model.Errorf(model.KindInvalid, "port_taken", "port %d/%s is asked for twice in service %s; give each its own number", p.HostPort, p.Protocol, s.Name)
+	}
+	if old.PortSpec == p.PortSpec {
+		return nil
 	}
 	k := *p
 	t.replace(tabPorts, old, &k)
