@@ -245,6 +245,7 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 	if err != nil {
 		return err
 	}
+	a.awaitState(ctx, p)
 	listeners, err := a.listen(p)
 	if err != nil {
 		return err
@@ -283,6 +284,21 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 		return err
 	}
 	return nil
+}
+
+// awaitState waits, for a moment, until what is on disk has been read, so that
+// the first answers are not those of a node without a cluster. A node that
+// cannot reach a quorum opens its doors all the same.
+func (a *Appliance) awaitState(ctx context.Context, p *parts) {
+	const patience = 10 * time.Second
+	if !p.node.Bootstrapped() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := p.node.WaitReady(ctx); err != nil {
+		a.log.Warn("the cluster's state is not complete yet", "err", err)
+	}
 }
 
 // live runs the loops that need a cluster.
