@@ -42,7 +42,7 @@ type options struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE) // a reader that goes, as in `| head`, must not leave the peers behind
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
