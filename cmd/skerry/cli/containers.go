@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -239,25 +240,29 @@ func (a *app) inspect(ctx context.Context, word string) (json.RawMessage, error)
 	return answer[json.RawMessage](c.GetContainer(ctx, ct.ID, &client.GetContainerParams{Tenant: ct.TenantID}))
 }
 
-// each does one thing to every named container and goes on after a failure;
-// all failures are said.
+// each does one thing to every named container, at once to the replicas of a
+// service or an app, and goes on after a failure; all failures are said.
 func (a *app) each(ctx context.Context, words []string, do func(model.Container) (any, error)) error {
 	var wrong []error
 	var results []any
 	for _, w := range words {
-		ct, err := a.container(ctx, w)
-		if err == nil {
-			var v any
-			if v, err = do(ct); err == nil {
-				if a.json {
-					results = append(results, v)
-				} else {
-					fmt.Fprintln(a.Stdout, w)
-				}
-			}
-		}
+		cts, err := a.replicas(ctx, w)
 		if err != nil {
 			wrong = append(wrong, err)
+			continue
+		}
+		got, errs := make([]any, len(cts)), make([]error, len(cts))
+		var wg sync.WaitGroup
+		for i, ct := range cts {
+			wg.Go(func() { got[i], errs[i] = do(ct) })
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			wrong = append(wrong, err)
+		} else if a.json {
+			results = append(results, got...)
+		} else {
+			fmt.Fprintln(a.Stdout, w)
 		}
 	}
 	if a.json && len(wrong) == 0 {
@@ -383,19 +388,68 @@ func (a *app) killCommand() *cobra.Command {
 func (a *app) rmCommand() *cobra.Command {
 	var force bool
 	c := a.Command("rm [flags] NAME...", "rm", func(cmd *cobra.Command, args []string) error {
-		conn, err := a.connect()
-		if err != nil {
-			return err
+		var wrong []error
+		var gone []any
+		for _, w := range args {
+			v, err := a.rm(cmd.Context(), w, force)
+			if err != nil {
+				wrong = append(wrong, err)
+				continue
+			}
+			gone = append(gone, v)
+			if !a.json {
+				fmt.Fprintln(a.Stdout, w)
+			}
 		}
-		return a.each(cmd.Context(), args, func(ct model.Container) (any, error) {
-			return ct, done(conn.DeleteContainer(cmd.Context(), ct.ID, &client.DeleteContainerParams{Tenant: ct.TenantID, Force: force, Wait: a.waitFor()}))
-		})
+		if a.json && len(wrong) == 0 {
+			if len(gone) == 1 {
+				return a.printJSON(gone[0])
+			}
+			return a.printJSON(gone)
+		}
+		return errors.Join(wrong...)
 	})
 	c.Args = a.atLeast(1)
 	c.Flags().BoolVarP(&force, "force", "f", false, a.say("flag.force"))
 	a.detachFlag(c)
 	c.ValidArgsFunction = a.complete(a.containerNames, a.appNames)
 	return c
+}
+
+// rm removes what a word means: an app made by `skerry run` whole, with all its
+// replicas or none, and otherwise one container. It gives what was removed.
+func (a *app) rm(ctx context.Context, word string, force bool) (any, error) {
+	conn, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	whole, err := a.runApp(ctx, word)
+	if err != nil {
+		return nil, err
+	}
+	if whole == nil {
+		ct, err := a.container(ctx, word)
+		if err == nil && !meant(ct, word) {
+			// The first replica of what the word means is not what a person wants removed.
+			err = fmt.Errorf("%s", a.say("rm.which", word, ct.Name, ct.AppName))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return ct, done(conn.DeleteContainer(ctx, ct.ID, &client.DeleteContainerParams{Tenant: ct.TenantID, Force: force, Wait: a.waitFor()}))
+	}
+	if !force {
+		cts, err := a.containersOf(ctx, *whole)
+		if err != nil {
+			return nil, err
+		}
+		for _, ct := range cts {
+			if ct.Status.Phase == model.PhaseRunning {
+				return nil, fmt.Errorf("%s", a.say("rm.running", ct.Name))
+			}
+		}
+	}
+	return *whole, done(conn.DeleteApp(ctx, whole.ID, &client.DeleteAppParams{Tenant: whole.TenantID, Force: force, Wait: a.waitFor()}))
 }
 
 func (a *app) commitCommand() *cobra.Command {

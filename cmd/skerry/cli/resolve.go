@@ -55,6 +55,64 @@ func (a *app) container(ctx context.Context, word string) (model.Container, erro
 	return *found, nil
 }
 
+// runApp gives the app that a word names if it is one as `skerry run` makes
+// them, with one service of the same name; nil if it is not.
+func (a *app) runApp(ctx context.Context, word string) (*client.App, error) {
+	c, err := a.connect()
+	if err != nil || word == "" {
+		return nil, err
+	}
+	got, err := answer[client.App](c.GetApp(ctx, word, &client.GetAppParams{Tenant: a.tenant}))
+	switch s := statusOf(err); {
+	case s == http.StatusNotFound || s == http.StatusBadRequest:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if _, same := got.Spec.Services[got.Name]; !same || len(got.Spec.Services) != 1 || got.Name != word {
+		return nil, nil
+	}
+	return &got, nil
+}
+
+func (a *app) containersOf(ctx context.Context, x client.App) ([]model.Container, error) {
+	c, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	return pages[model.Container](func(cursor string) (*http.Response, error) {
+		return c.ListContainers(ctx, &client.ListContainersParams{Tenant: x.TenantID, App: x.ID, Cursor: cursor, Limit: 1000})
+	})
+}
+
+// replicas gives every container that a word means: one by its name or id,
+// otherwise all of the service or the app.
+func (a *app) replicas(ctx context.Context, word string) ([]model.Container, error) {
+	whole, err := a.runApp(ctx, word)
+	if err != nil {
+		return nil, err
+	}
+	if whole != nil {
+		if all, err := a.containersOf(ctx, *whole); err != nil || len(all) > 0 {
+			return all, err
+		}
+	}
+	ct, err := a.container(ctx, word)
+	if err != nil || meant(ct, word) {
+		return []model.Container{ct}, err
+	}
+	all, err := a.containers(ctx)
+	return slices.DeleteFunc(all, func(c model.Container) bool {
+		return c.AppID != ct.AppID || word != ct.AppName && c.ServiceID != ct.ServiceID
+	}), err
+}
+
+// meant reports whether a word names this very container, and not a service or
+// an app that it is a part of.
+func meant(c model.Container, word string) bool {
+	return c.Name == word || strings.HasPrefix(c.ID, word)
+}
+
 // errAmbiguous lists the names that a word could mean.
 type errAmbiguous []string
 
@@ -146,7 +204,7 @@ func nearNames(word string, names []string) []string {
 		if len(low) >= 3 && strings.Contains(strings.ToLower(n), low) {
 			d = min(d, 1)
 		}
-		if d <= max(1, min(3, len(word)/3)) {
+		if d <= max(1, min(3, (len(word)+1)/3)) {
 			all = append(all, scored{n, d})
 		}
 	}

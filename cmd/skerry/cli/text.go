@@ -70,6 +70,8 @@ var catalogue = map[string]text{
 	"unknown.object":    {"there is no object %q", "没有对象 %q"},
 	"near":              {"; did you mean %s?", "；是不是 %s？"},
 	"ambiguous":         {"%q means more than one: %s; write more of the name", "%q 不唯一：%s；请写得更完整"},
+	"rm.which":          {"%q is no container but something that has several, such as %s; name one of them, or remove the app with `skerry app rm %s`", "%q 不是单个容器，它包含多个容器（如 %s）；请指明其中一个，或用 `skerry app rm %s` 移除整个应用"},
+	"rm.running":        {"%s is running; stop it first, or remove it with --force", "%s 正在运行；请先停止，或加 --force 强制移除"},
 	"name.empty":        {"the name is empty", "名称为空"},
 	"args.few":          {"something is missing: %s", "缺少参数：%s"},
 	"args.many":         {"%q is too much: %s", "%q 是多余的：%s"},
