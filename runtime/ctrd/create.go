@@ -239,6 +239,7 @@ func (r *Runtime) specForRemoval(ctx context.Context, id workload.ID) *workload.
 
 func (r *Runtime) removeRecord(ctx context.Context, id workload.ID) error {
 	r.remember(id, nil)
+	r.cfg.Engine.ForgetExit(string(id))
 	var errs []error
 	if err := r.client.ContainerService().Delete(ctx, string(id)); err != nil && !errdefs.IsNotFound(err) {
 		errs = append(errs, native(err, "delete the record"))

@@ -172,6 +172,7 @@ func (x *execution) run(ctx context.Context, process *specs.Process, streams Exe
 	}
 	defer func() {
 		pipes.Cancel()
+		drained(pipes) // nothing is written to the caller after the return
 		_ = pipes.Close()
 	}()
 	spec, err := typeurl.MarshalAnyToProto(process)
@@ -194,13 +195,18 @@ func (x *execution) run(ctx context.Context, process *specs.Process, streams Exe
 	x.ran = true
 	close(x.started)
 	code, err := x.wait(ctx, base, streams.Resize)
+	drained(pipes)
+	return code, err
+}
+
+// drained waits until all output has been copied, for a bounded time.
+func drained(pipes cio.IO) {
 	done := make(chan struct{})
 	go func() { pipes.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(drain):
 	}
-	return code, err
 }
 
 // wait returns the exit status; it kills the command when ctx ends.

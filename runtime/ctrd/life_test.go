@@ -109,6 +109,10 @@ func TestAdoption(t *testing.T) {
 	if err := os.WriteFile("/proc/"+itoa(ends.PID)+"/root/go", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	runtimetest.Eventually(t, 10*time.Second, "the exit is written down", func() bool {
+		_, err := os.Stat(h.Config.BundleDir("ends") + "/exit.json")
+		return err == nil
+	})
 	if _, err := h.Runtime.Inspect(runtimetest.Context(t, time.Second), "stays"); err == nil {
 		t.Error("inspect worked without an engine")
 	}

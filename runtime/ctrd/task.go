@@ -172,7 +172,15 @@ func (r *Runtime) lookAt(ctx context.Context, c containers.Container, spec *work
 	switch {
 	case err == nil:
 	case errdefs.IsNotFound(toNative(err)):
-		if !rec.Started.IsZero() && rec.Finished.IsZero() {
+		if hint == nil {
+			if code, at, ok := r.cfg.Engine.KeptExit(c.ID, rec.Started); ok {
+				hint = &exitHint{code: code, at: at}
+			}
+		}
+		// An exit that was called lost may become known by an event that came late.
+		late := rec.Reason == workload.ReasonLost && hint != nil && hint.at.After(rec.Started)
+		if !rec.Started.IsZero() && (rec.Finished.IsZero() || late) {
+			rec.Message = ""
 			rec = r.endRecord(spec, rec, hint)
 			if err := r.note(ctx, spec.ID, rec); err != nil {
 				return workload.State{ID: spec.ID}, err

@@ -161,6 +161,9 @@ func (c Config) Prepare() error {
 			return fmt.Errorf("prepare engine: %w", err)
 		}
 	}
+	if err := c.keepExits(); err != nil {
+		return err
+	}
 	tmp := c.ConfigFile() + ".new"
 	if err := os.WriteFile(tmp, c.Render(), 0o600); err != nil {
 		return fmt.Errorf("write engine configuration: %w", err)
