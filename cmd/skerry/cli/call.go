@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,6 +125,9 @@ func unreachable(err error) error {
 	}
 	if errors.Is(err, errPin) {
 		return fmt.Errorf("%s: %w", host, errPin)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%s has a certificate that this host does not trust (%w): give the --ca-fingerprint that `skerry init` printed, or set SKERRY_CA_FINGERPRINT", host, ue.Err)
 	}
 	return fmt.Errorf("%s does not answer: %w", host, ue.Err)
 }

@@ -147,10 +147,10 @@ func (l *logReader) rest(ctx context.Context, ct model.Container, r client.WaitR
 		return 0, fmt.Errorf("read the log: %w", streamErr)
 	}
 	if r.ExitCode != nil {
-		if *r.ExitCode != 0 && r.Phase == model.PhaseFailed {
+		switch {
+		case *r.ExitCode != 0 && len(r.Conditions) > 0:
 			l.a.complain(r.Conditions)
-		}
-		if r.OomKilled {
+		case r.OomKilled:
 			fmt.Fprintln(l.a.Stderr, "skerry: "+l.a.say("oom", ct.Name))
 		}
 		return *r.ExitCode, nil
