@@ -5,7 +5,7 @@
 # too old, and replacing a person's toolchain is not ours to do.
 set -euo pipefail
 
-GO_MIN=1.26 NODE_MIN=20
+GO_MIN=1.26.6 NODE_MIN=20
 want=()
 need() { # need COMMAND-OR-FILE PACKAGE
 	case "$1" in
