@@ -189,7 +189,12 @@ func (m *yamlMap) putLabels(labels map[string]string) {
 // scalar writes text; a dollar sign is doubled, because a single one begins a
 // variable.
 func scalar(text string) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.ReplaceAll(text, "$", "$$")}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.ReplaceAll(text, "$", "$$")}
+	switch strings.ToLower(text) {
+	case "y", "n", "yes", "no", "on", "off": // truth in YAML 1.1, which other readers still speak
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
 }
 
 func plainScalar(text, tag string) *yaml.Node {
