@@ -23,6 +23,7 @@ import (
 type cgroupFS struct {
 	unified string            // mount point of the v2 tree when it is the only one
 	v1      map[string]string // controller -> mount point
+	hybrid  string            // mount point of an empty v2 tree beside v1; runc makes groups there too
 }
 
 // findCgroups reads the mount table.
@@ -62,7 +63,9 @@ func parseCgroups(mountinfo []byte) (cgroupFS, error) {
 			return c, errors.New("find the control groups: neither a cgroup2 mount nor a v1 memory controller is mounted")
 		}
 		c.unified, c.v1 = unified, nil
+		return c, nil
 	}
+	c.hybrid = unified
 	return c, nil
 }
 
@@ -112,6 +115,9 @@ func (c cgroupFS) remove(group string) {
 	roots := []string{c.unified}
 	if c.unified == "" {
 		roots = roots[:0]
+		if c.hybrid != "" {
+			roots = append(roots, c.hybrid)
+		}
 		for _, at := range c.v1 {
 			if !slices.Contains(roots, at) {
 				roots = append(roots, at)

@@ -18,7 +18,7 @@ func TestParseCgroups(t *testing.T) {
 32 30 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
 33 30 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
 `))
-	if err != nil || hybrid.unified != "" || hybrid.v1["cpuacct"] != "/sys/fs/cgroup/cpu,cpuacct" || hybrid.v1["memory"] != "/sys/fs/cgroup/memory" {
+	if err != nil || hybrid.unified != "" || hybrid.hybrid != "/sys/fs/cgroup/unified" || hybrid.v1["cpuacct"] != "/sys/fs/cgroup/cpu,cpuacct" || hybrid.v1["memory"] != "/sys/fs/cgroup/memory" {
 		t.Errorf("hybrid: %+v %v", hybrid, err)
 	}
 	if _, err := parseCgroups([]byte("1 1 0:1 / / rw - ext4 /dev/x rw\n")); err == nil {

@@ -187,6 +187,9 @@ func (h *Host) close() {
 		if err := h.Runtime.CleanCgroups(h.CgroupParent); err != nil {
 			h.t.Error(err)
 		}
+		if left, _ := filepath.Glob("/sys/fs/cgroup/*" + h.CgroupParent); len(left) > 0 {
+			h.t.Errorf("cgroups left behind: %v", left)
+		}
 		_ = h.Runtime.CleanCgroups(filepath.Dir(h.CgroupParent)) // shared with tests that run beside us
 	}
 	if h.Client != nil {
