@@ -258,16 +258,40 @@ func (t *tx) setStatus(nodeID string, item *command.StatusItem) *model.Error {
 	return nil
 }
 
-// countRunning keeps ServiceStatus.Running. It does not raise the service's
-// version: counting is no change that a user's If-Match should stumble over.
+// runningChange is a container that began or ceased to run.
+type runningChange struct {
+	serviceID string
+	by        int
+}
+
+// countRunning notes that a service has more or fewer running containers.
 func (t *tx) countRunning(serviceID string, by int) {
-	old, ok := t.v.Service(serviceID)
-	if !ok {
+	t.running = append(t.running, runningChange{serviceID, by})
+}
+
+// keepRunning brings ServiceStatus.Running up to date, once for each service
+// that the present entry touched. It does not raise the service's version:
+// counting is no change that a user's If-Match should stumble over.
+func (t *tx) keepRunning() {
+	if len(t.running) == 0 {
 		return
 	}
-	n := *old
-	n.Status.Running = max(0, old.Status.Running+by)
-	t.replace(tabServices, old, &n)
+	sums := make(map[string]int, len(t.running))
+	for _, r := range t.running {
+		sums[r.serviceID] += r.by
+	}
+	for _, r := range t.running { // in the order of the commands, not of the map
+		sum := sums[r.serviceID]
+		delete(sums, r.serviceID)
+		old, ok := t.v.Service(r.serviceID)
+		if sum == 0 || !ok {
+			continue
+		}
+		n := *old
+		n.Status.Running = max(0, old.Status.Running+sum)
+		must(t.txn.Insert(tabServices, &n))
+	}
+	t.running = t.running[:0]
 }
 
 func (t *tx) forgetContainers(c *command.ForgetContainers) []command.Refusal {

@@ -19,7 +19,8 @@ type tx struct {
 	index     uint64
 	now       time.Time // of the present command's origin, never the clock
 	origin    *model.Origin
-	fresh     []*model.Event // of the present index, not yet in the table
+	fresh     []*model.Event  // of the present index, not yet in the table
+	running   []runningChange // of the present index, not yet in the services
 	newEvents bool
 	journal   []change // of the present command, to undo it
 }
@@ -39,6 +40,7 @@ func (t *tx) begin(index uint64) {
 }
 
 func (t *tx) end() {
+	t.keepRunning()
 	t.keepEvents()
 	m := t.meta
 	m.Index = t.index
@@ -80,11 +82,11 @@ func (t *tx) apply(c command.Command) command.Outcome {
 	t.origin = c.From()
 	t.now = t.origin.Time
 	t.journal = t.journal[:0]
-	events := len(t.fresh)
+	events, running := len(t.fresh), len(t.running)
 	refused, err := t.dispatch(c)
 	if err != nil {
 		t.undo()
-		t.fresh = t.fresh[:events]
+		t.fresh, t.running = t.fresh[:events], t.running[:running]
 		return command.Outcome{Err: err}
 	}
 	return command.Outcome{Refused: refused}
