@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +51,7 @@ func (a *app) execCommands() []*cobra.Command {
 		}
 		code, err := a.attachTo(cmd.Context(), ct, ct.Spec.Stdin && !noStdin)
 		if errors.Is(err, errDetached) {
+			fmt.Fprintln(a.Stderr, "\n"+a.say("detached", ct.Name))
 			return nil
 		}
 		if err != nil {

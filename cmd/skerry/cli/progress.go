@@ -39,7 +39,7 @@ func (p *progress) step(s client.Progress) {
 func (p *progress) draw() {
 	width, height := 80, 24
 	if f, ok := p.a.Stderr.(*os.File); ok {
-		if w, h, err := term.GetSize(int(f.Fd())); err == nil {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
 			width, height = w, h
 		}
 	}

@@ -146,16 +146,18 @@ func (a *app) foreground(ctx context.Context, made client.App, o *runOptions) er
 	if err != nil {
 		return err
 	}
-	if o.remove {
-		defer a.removeApp(ctx, made)
-	}
+	defer func() {
+		if o.remove { // a detach takes it back
+			a.removeApp(ctx, made)
+		}
+	}()
 	if o.tty {
 		switch code, err := a.attachTo(ctx, ct, o.interactive); {
 		case err == nil:
 			return status(code)
 		case errors.Is(err, errDetached):
 			o.remove = false
-			fmt.Fprintln(a.Stderr, a.say("detached", ct.Name))
+			fmt.Fprintln(a.Stderr, "\n"+a.say("detached", ct.Name))
 			return nil
 		case statusOf(err) != http.StatusConflict:
 			return err
