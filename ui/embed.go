@@ -1,7 +1,7 @@
 // Package ui owns the console: the React program under src, and the bytes of it that are embedded in the daemon.
 //
-// It serves files and nothing else: it knows no API, no session and no state. The API (appliance/api) mounts Handler at "/"
-// beside its own routes. Everything here is read-only after start, so it is safe for any number of goroutines.
+// It holds files and nothing else: it serves none, and knows no API, no session and no state. The composition root hands FS to
+// the API server, which serves it at "/". Everything here is read-only, so it is safe for any number of goroutines.
 //
 // A build with the tag "console" embeds dist, which `npm run build` makes; a build without it embeds a placeholder page, so
 // that `go build ./...` and `go test ./...` work on a clean checkout without Node.js.

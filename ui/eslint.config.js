@@ -17,7 +17,7 @@ const outOfReach = {
 }
 
 export default tseslint.config(
-  { ignores: ['dist', 'node_modules', 'screenshots', 'src/api/__generated__', 'placeholder'] },
+  { ignores: ['dist', '.preview', 'node_modules', 'screenshots', 'src/api/__generated__', 'placeholder'] },
   ...tseslint.configs.recommended,
   {
     files: ['src/**/*.{ts,tsx}'],

@@ -5,5 +5,5 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 export default defineConfig({
   resolve: { alias: { '@mock': here('./mock'), '@': here('./src') } },
-  test: { environment: 'jsdom', include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['./mock/vitest.setup.ts'], testTimeout: 20_000, maxWorkers: 2 },
+  test: { environment: 'jsdom', include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['./mock/vitest.setup.ts'], testTimeout: 60_000, maxWorkers: 2 },
 })

@@ -42,7 +42,7 @@ export class Database {
     for (const map of [this.apps, this.services, this.containers, this.images, this.volumes]) map.clear()
     this.events = []
     this.tokens = []
-    this.sessions.clear()
+    if (scene === 'fresh') this.sessions.clear()
     this.counter = 0
     this.nextPort = 30000
     this.nextAddress = 2
@@ -384,6 +384,7 @@ export class Database {
       container.status = { phase: 'exited', task: 1, restarts: 0, exitCode: 0, startedAt: new Date(Date.now() - 900 * hour).toISOString(), finishedAt: new Date(Date.now() - 30 * hour).toISOString() }
     }
     this.refresh(old)
+    this.events.sort((a, b) => b.time.localeCompare(a.time))
     this.tokens.push({ id: 'tk-01', name: 'ci', role: 'developer', createdAt: new Date(Date.now() - 80 * hour).toISOString(), expiresAt: new Date(Date.now() + 2_000 * hour).toISOString() })
   }
 }

@@ -18,15 +18,21 @@ export function stream(begin: (send: (name: string, data: unknown, id?: number) 
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       let open = true
+      const alive = setInterval(() => controller.enqueue(encoder.encode(': alive\n\n')), 15_000)
       const end = () => {
         if (!open) return
         open = false
+        clearInterval(alive)
         stop()
         controller.close()
       }
-      stop = begin((name, data, id) => {
+      const quit = begin((name, data, id) => {
         if (open) controller.enqueue(encoder.encode(`${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`))
       }, end)
+      stop = () => {
+        clearInterval(alive)
+        quit()
+      }
       controller.enqueue(encoder.encode(': open\n\n'))
     },
     cancel() {

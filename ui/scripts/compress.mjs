@@ -1,6 +1,6 @@
 // Writes .gz and .br beside every text asset of dist, so that the daemon serves compressed bytes without compressing, and
 // fails when the first page is larger than its budget.
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 
@@ -35,6 +35,8 @@ const weigh = (keys) => {
   for (const key of keys) for (const file of [manifest[key].file, ...(manifest[key].css ?? [])]) files.add(file)
   return [...files].reduce((sum, file) => sum + (sizes.get(file) ?? 0), 0)
 }
+// The manifest is the build's business; the daemon must not serve it.
+await rm(join(dist, '.vite'), { recursive: true })
 const entry = reach('index.html')
 const routes = (manifest['index.html'].dynamicImports ?? []).map((key) => ({ key, bytes: weigh(new Set([...entry, ...reach(key)])) }))
 routes.sort((a, b) => b.bytes - a.bytes)

@@ -28,13 +28,13 @@ export function learn(response: Response) {
 }
 
 const carry: Middleware = {
-  onRequest({ request }) {
+  async onRequest({ request }) {
     const url = new URL(request.url)
-    if (scopeTenant() && isScoped(url.pathname.slice(root.length)) && !url.searchParams.has('tenant')) {
-      url.searchParams.set('tenant', scopeTenant())
-      request = new Request(url, request)
-    }
-    return dress(request)
+    if (!scopeTenant() || !isScoped(url.pathname.slice(root.length)) || url.searchParams.has('tenant')) return dress(request)
+    url.searchParams.set('tenant', scopeTenant())
+    // A request's address cannot be changed, and a body handed on as a stream is refused by browsers over HTTP/1.1.
+    const body = request.method === 'GET' || request.method === 'HEAD' ? undefined : await request.text()
+    return dress(new Request(url, { method: request.method, headers: request.headers, body: body || undefined, signal: request.signal }))
   },
   onResponse({ response }) {
     learn(response)
@@ -42,7 +42,7 @@ const carry: Middleware = {
 }
 
 /** The generated client. Calls go through `answer`, which throws ApiProblem instead of returning errors. */
-export const api = createClient<paths>({ baseUrl: location.origin + root })
+export const api = createClient<paths>({ baseUrl: location.origin + root, fetch: (request) => fetch(request) })
 api.use(carry)
 
 /**

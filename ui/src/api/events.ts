@@ -82,8 +82,12 @@ async function run(queries: QueryClient, signal: AbortSignal) {
   let failures = 0
   let missed = false
   while (!signal.aborted) {
+    // A browser that went offline keeps its dead streams open: they are given up at once.
+    const cut = new AbortController()
+    const offline = () => cut.abort()
+    addEventListener('offline', offline)
     try {
-      const request = dress(new Request(address('/events', { follow: true }), { headers: { Accept: 'text/event-stream' }, signal }))
+      const request = dress(new Request(address('/events', { follow: true }), { headers: { Accept: 'text/event-stream' }, signal: AbortSignal.any([signal, cut.signal]) }))
       if (lastId) request.headers.set('Last-Event-ID', lastId)
       const response = await fetch(request)
       learn(response)
@@ -107,6 +111,8 @@ async function run(queries: QueryClient, signal: AbortSignal) {
       }
     } catch {
       // Whatever ended the stream, the answer is the same: say so and try again.
+    } finally {
+      removeEventListener('offline', offline)
     }
     if (signal.aborted) return
     missed = true

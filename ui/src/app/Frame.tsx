@@ -1,4 +1,4 @@
-import { AppstoreOutlined, CloudServerOutlined, ContainerOutlined, DashboardOutlined, HistoryOutlined, MenuOutlined } from '@ant-design/icons'
+import { AppstoreOutlined, CloudServerOutlined, ContainerOutlined, DashboardOutlined, HistoryOutlined, MenuOutlined } from '@/shared/ui/icons'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Button, Drawer } from 'antd'
 import { Suspense, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react'
@@ -51,8 +51,10 @@ function SignedIn({ me }: { me: Me }) {
         {t('frame.skip')}
       </a>
       <aside className="sk-side">
-        <Brand />
-        <Navigation />
+        <div>
+          <Brand />
+          <Navigation />
+        </div>
       </aside>
       <header className="sk-top">
         <Button className="sk-menu-button" type="text" icon={<MenuOutlined />} aria-label={t('frame.menu')} onClick={() => setMenu(true)} />

@@ -3,7 +3,7 @@ import enUS from 'antd/locale/en_US'
 import zhCN from 'antd/locale/zh_CN'
 import { useEffect, useSyncExternalStore, type ReactNode } from 'react'
 import { usePreferences } from '@/shared/lib/preferences'
-import { fontFamily, monoFamily, radius, tokens, type Scheme } from '@/shared/lib/tokens'
+import { fontFamily, mix, monoFamily, radius, tokens, type Scheme } from '@/shared/lib/tokens'
 
 const dark = matchMedia('(prefers-color-scheme: dark)')
 const calm = matchMedia('(prefers-reduced-motion: reduce)')
@@ -31,12 +31,12 @@ export function Theme({ children }: { children: ReactNode }) {
     if (choice === 'system') delete root.dataset.theme
     else root.dataset.theme = choice
     for (const [name, value] of Object.entries(set)) root.style.setProperty(`--sk-${name}`, value)
-    const soft = (color: string, share: number) => `color-mix(in srgb, ${color} ${share}%, ${set.surface})`
-    root.style.setProperty('--sk-hover', soft(set.muted, 9))
-    root.style.setProperty('--sk-accent-soft', soft(set.accent, 12))
-    root.style.setProperty('--sk-orange-soft', soft(set.orange, 14))
-    root.style.setProperty('--sk-log', soft(set.muted, 4))
-    root.style.setProperty('--sk-mark', soft(set.orange, 40))
+    const soft = (name: string, color: string, share: number) => root.style.setProperty(`--sk-${name}`, mix(color, set.surface, share))
+    soft('hover', set.muted, 0.09)
+    soft('accent-soft', set.accent, 0.12)
+    soft('orange-soft', set.orange, 0.14)
+    soft('log', set.muted, 0.04)
+    soft('mark', set.orange, 0.4)
     root.style.setProperty('--sk-font', fontFamily)
     root.style.setProperty('--sk-mono', monoFamily)
   }, [choice, set])
@@ -54,6 +54,10 @@ export function Theme({ children }: { children: ReactNode }) {
           colorInfo: set.blue,
           colorWarning: set.orange,
           colorError: set.red,
+          colorWarningBg: mix(set.orange, set.surface, 0.09),
+          colorWarningBorder: mix(set.orange, set.surface, 0.45),
+          colorErrorBg: mix(set.red, set.surface, 0.09),
+          colorErrorBorder: mix(set.red, set.surface, 0.45),
           colorBgLayout: set.page,
           colorBgContainer: set.surface,
           colorBgElevated: set.raised,
@@ -70,7 +74,8 @@ export function Theme({ children }: { children: ReactNode }) {
           sizeStep: 4,
         },
         components: {
-          Table: { headerBg: set.surface, cellPaddingBlock: 10, cellPaddingInline: 16, headerSplitColor: 'transparent' },
+          Table: { headerBg: set.surface, headerColor: set.muted, cellPaddingBlockMD: 9, cellPaddingInlineMD: 16, headerSplitColor: 'transparent' },
+          Alert: { withDescriptionPadding: '10px 16px', withDescriptionIconSize: 18 },
           Button: { primaryShadow: 'none', defaultShadow: 'none', ...(scheme === 'dark' ? { primaryColor: '#06181b' } : {}) },
         },
       }}

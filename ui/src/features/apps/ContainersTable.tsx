@@ -1,4 +1,4 @@
-import { FileTextOutlined, MoreOutlined } from '@ant-design/icons'
+import { FileTextOutlined, MoreOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { App as AntApp, Button, Dropdown, Modal, Space, Table, Tooltip, type TableColumnsType } from 'antd'
 import { useState } from 'react'
@@ -36,7 +36,7 @@ export function ContainersTable({ containers, onLogs }: { containers: Container[
         </span>
       ),
     },
-    { key: 'node', title: t('column.node'), responsive: ['md'], render: (_, { assign }) => nodeName(assign.nodeId) },
+    { key: 'node', title: t('column.node'), responsive: ['md'], render: (_, { assign }) => <span className="sk-nowrap">{nodeName(assign.nodeId)}</span> },
     { key: 'address', title: t('column.address'), responsive: ['lg'], render: (_, { assign }) => <span className="sk-number">{assign.address ?? '–'}</span> },
     ...(live
       ? [

@@ -1,4 +1,4 @@
-import { DeleteOutlined, PlusOutlined } from '@ant-design/icons'
+import { DeleteOutlined, PlusOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { AutoComplete, Button, Collapse, Form, Input, InputNumber, Select, Space } from 'antd'
 import { useEffect, useMemo, useRef } from 'react'

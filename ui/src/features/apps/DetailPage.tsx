@@ -1,4 +1,4 @@
-import { CaretRightOutlined, DeleteOutlined, ExportOutlined, MoreOutlined, PauseOutlined, ReloadOutlined } from '@ant-design/icons'
+import { CaretRightOutlined, DeleteOutlined, ExportOutlined, MoreOutlined, PauseOutlined, ReloadOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { App as AntApp, Button, Dropdown, Tabs } from 'antd'
 import { useState } from 'react'
@@ -78,7 +78,7 @@ function Detail({ app, lost }: { app: App; lost: ReturnType<typeof asProblem> | 
             children: (
               <>
                 <Section title={t('app.services')} flush>
-                  {services.isError ? <ProblemAlert problem={asProblem(services.error)} /> : <ServicesTable services={services.data?.items} />}
+                  {services.isError ? <ProblemAlert problem={asProblem(services.error)} /> : <ServicesTable services={services.data?.items} containers={containers.data?.items ?? []} />}
                 </Section>
                 <Section title={t('app.containers')} flush>
                   {containers.isError ? (

@@ -1,4 +1,4 @@
-import { PlusOutlined } from '@ant-design/icons'
+import { PlusOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { Button, Input, Select, Table, type TableColumnsType } from 'antd'
 import { useMemo } from 'react'

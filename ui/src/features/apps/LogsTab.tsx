@@ -20,7 +20,8 @@ function Log({ path, app, chosen, containers }: { path: string; app: App; chosen
   const { t } = useTranslation()
   const { message } = AntApp.useApp()
   const [, setSearch] = useSearchParams()
-  const stream = useLogStream(path)
+  const generation = chosen ? chosen.id : containers.map(({ id }) => id).sort().join()
+  const stream = useLogStream(path, generation)
   return (
     <>
       <ProblemAlert problem={stream.problem} />

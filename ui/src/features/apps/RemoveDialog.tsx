@@ -44,6 +44,7 @@ export function RemoveDialog({ app, containers, services, onClose }: { app: App;
       }
     >
       {remove.isError && <ProblemAlert problem={asProblem(remove.error)} />}
+      <div className="sk-stack">
       <p>{t('remove.consequence', { services: t('remove.services', { count: services }), containers: t('remove.containers', { count: containers }) })}</p>
       {ports && <p>{t('remove.ports', { ports })}</p>}
       {own.length > 0 && (
@@ -62,6 +63,7 @@ export function RemoveDialog({ app, containers, services, onClose }: { app: App;
           <Input value={typed} onChange={(event) => setTyped(event.target.value)} autoComplete="off" spellCheck={false} />
         </label>
       )}
+      </div>
     </Modal>
   )
 }

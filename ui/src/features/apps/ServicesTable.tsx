@@ -1,8 +1,9 @@
 import { Button, InputNumber, Space, Table, type TableColumnsType } from 'antd'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import type { Service } from '@/api/model'
+import type { Container, Service } from '@/api/model'
 import { asProblem } from '@/api/problem'
+import { containerWord } from '@/api/status'
 import { formatBytes, formatCores } from '@/shared/lib/format'
 import { shortDigest, shortImage } from '@/shared/lib/image'
 import type { StatusWord } from '@/shared/lib/status'
@@ -11,17 +12,20 @@ import { StatusBadge } from '@/shared/ui/StatusBadge'
 import { Ports } from './Ports'
 import { useScale } from './queries'
 
-function serviceWord(service: Service): StatusWord {
+/** The word for a service: what its own status and its containers say. */
+function serviceWord(service: Service, containers: Container[]): StatusWord {
   if (service.removing) return 'removing'
   const { running, conditions } = service.status
   if (service.stopped) return running > 0 ? 'stopping' : 'stopped'
   if (running >= service.spec.replicas) return service.spec.replicas === 0 ? 'stopped' : 'running'
-  if (conditions && conditions.length > 0) return running > 0 ? 'degraded' : 'failed'
+  const own = containers.filter((container) => container.serviceId === service.id).map(containerWord)
+  if ((conditions && conditions.length > 0) || own.includes('failed')) return running > 0 ? 'degraded' : 'failed'
+  if (own.length > 0 && own.every((word) => word === 'completed')) return 'completed'
   return 'starting'
 }
 
 /** The services of an app with their replicas, which can be changed in place. */
-export function ServicesTable({ services }: { services: Service[] | undefined }) {
+export function ServicesTable({ services, containers }: { services: Service[] | undefined; containers: Container[] }) {
   const { t } = useTranslation()
   const columns: TableColumnsType<Service> = [
     {
@@ -29,7 +33,7 @@ export function ServicesTable({ services }: { services: Service[] | undefined })
       title: t('column.name'),
       render: (_, service) => (
         <span className="sk-namecell">
-          <StatusBadge status={serviceWord(service)} />
+          <StatusBadge status={serviceWord(service, containers)} />
           <span className="sk-name">{service.name}</span>
         </span>
       ),
@@ -62,11 +66,13 @@ export function ServicesTable({ services }: { services: Service[] | undefined })
 function Replicas({ service }: { service: Service }) {
   const { t } = useTranslation()
   const scale = useScale()
-  const [draft, setDraft] = useState<number | null>(null)
-  const wanted = draft ?? service.spec.replicas
+  /** What the person has typed; undefined is nothing yet, null an emptied field. */
+  const [draft, setDraft] = useState<number | null | undefined>(undefined)
+  const wanted = draft === undefined ? service.spec.replicas : draft
+  const changed = wanted !== null && wanted !== service.spec.replicas
   const apply = () => {
-    if (wanted !== service.spec.replicas) scale.mutate({ service, replicas: wanted }, { onSuccess: () => setDraft(null) })
-    else setDraft(null)
+    if (changed) scale.mutate({ service, replicas: wanted }, { onSuccess: () => setDraft(undefined) })
+    else setDraft(undefined)
   }
   return (
     <div>
@@ -85,7 +91,7 @@ function Replicas({ service }: { service: Service }) {
           onChange={(value) => setDraft(value)}
           onPressEnter={apply}
         />
-        {wanted !== service.spec.replicas && (
+        {changed && (
           <Button type="primary" loading={scale.isPending} onClick={apply}>
             {t('app.scaleTo', { count: wanted })}
           </Button>

@@ -1,4 +1,4 @@
-import { CheckCircleFilled, ExclamationCircleFilled, PlusOutlined } from '@ant-design/icons'
+import { CheckCircleFilled, ExclamationCircleFilled, PlusOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { Button, Skeleton } from 'antd'
 import { useTranslation } from 'react-i18next'
@@ -57,21 +57,21 @@ function Overview({ status }: { status: Status }) {
   return (
     <>
       <div className="sk-well" role="status">
+        <div className="sk-well-head">
         <span className="sk-well-icon" style={{ color: `var(--sk-${tone})` }}>
           {status.ok ? <CheckCircleFilled /> : <ExclamationCircleFilled />}
         </span>
         <strong>{status.ok ? t('dashboard.well') : t('dashboard.problems', { count: status.problems.length })}</strong>
         {!status.ok && status.problems.length === 0 && <span className="sk-muted">{status.summary}</span>}
-      </div>
-      {status.problems.length > 0 && (
-        <Section title={t('dashboard.why')} flush>
+        </div>
+        {status.problems.length > 0 && (
           <ul className="sk-problems">
             {status.problems.map((problem) => (
               <ProblemRow key={`${problem.code}-${problem.id}-${problem.message}`} problem={problem} />
             ))}
           </ul>
-        </Section>
-      )}
+        )}
+      </div>
       <div className="sk-tiles">
         <Link className="sk-tile" to="/apps">
           <div className="sk-muted">{t('nav.apps')}</div>

@@ -1,4 +1,4 @@
-import { CloudDownloadOutlined, DeleteOutlined, PlusOutlined, UploadOutlined } from '@ant-design/icons'
+import { CloudDownloadOutlined, DeleteOutlined, PlusOutlined, UploadOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { Button, Input, Modal, Space, Table, Tag, type TableColumnsType } from 'antd'
 import { useMemo, useState } from 'react'

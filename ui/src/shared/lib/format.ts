@@ -41,12 +41,12 @@ const steps: [Intl.RelativeTimeFormatUnit, number][] = [
 /** The time between then and now in the largest unit that fits ("3 minutes ago"); under five seconds it is "now". */
 export function formatRelative(then: Date, now: Date, language: Language): string {
   const seconds = (then.getTime() - now.getTime()) / 1000
-  const format = new Intl.RelativeTimeFormat(language === 'zh' ? 'zh-CN' : 'en', { numeric: 'auto', style: 'short' })
-  if (Math.abs(seconds) < 5) return spaced(format.format(0, 'second'), language)
+  const format = new Intl.RelativeTimeFormat(language === 'zh' ? 'zh-CN' : 'en', { numeric: 'always' })
+  if (Math.abs(seconds) < 5) return language === 'zh' ? '刚刚' : 'now'
   for (const [unit, size] of steps) {
     if (Math.abs(seconds) >= size) return spaced(format.format(Math.trunc(seconds / size), unit), language)
   }
-  return spaced(format.format(0, 'second'), language)
+  return ''
 }
 
 /** The exact local time with its zone. */

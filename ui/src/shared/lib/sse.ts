@@ -58,19 +58,27 @@ export class EventStreamParser {
   }
 }
 
-/** Reads a response's body as server-sent events until it ends or the request is aborted. */
-export async function* readEventStream(response: Response): AsyncGenerator<StreamEvent> {
+/** The daemon writes at least a comment every 15 seconds: a stream that is silent for longer than this is dead. */
+const longestSilence = 40_000
+
+/** Reads a response's body as server-sent events until it ends, falls silent for too long or the request is aborted. */
+export async function* readEventStream(response: Response, silenceMs = longestSilence): AsyncGenerator<StreamEvent> {
   if (!response.body) return
   const reader = response.body.getReader()
   const decoder = new TextDecoder()
   const parser = new EventStreamParser()
+  let silence: ReturnType<typeof setTimeout> | undefined
   try {
     for (;;) {
+      // A cancelled reader ends the read that waits.
+      silence = setTimeout(() => void reader.cancel().catch(() => undefined), silenceMs)
       const { done, value } = await reader.read()
+      clearTimeout(silence)
       if (done) return
       yield* parser.push(decoder.decode(value, { stream: true }))
     }
   } finally {
+    clearTimeout(silence)
     void reader.cancel().catch(() => undefined)
   }
 }

@@ -56,3 +56,12 @@ export const fontFamily =
   'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Source Han Sans SC", sans-serif'
 
 export const monoFamily = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", "Noto Sans Mono CJK SC", monospace'
+
+/** A share of one colour over another, both as #rrggbb. */
+export function mix(color: string, over: string, share: number): string {
+  const part = (at: number) => {
+    const value = parseInt(color.slice(at, at + 2), 16) * share + parseInt(over.slice(at, at + 2), 16) * (1 - share)
+    return Math.round(value).toString(16).padStart(2, '0')
+  }
+  return `#${part(1)}${part(3)}${part(5)}`
+}

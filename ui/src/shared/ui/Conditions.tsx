@@ -23,6 +23,7 @@ export function Conditions({ conditions }: { conditions: ConditionLike[] }) {
           key={condition.type + condition.reason + condition.sentence}
           type={condition.severity}
           showIcon
+          styles={{ title: { fontSize: 14, lineHeight: '22px' } }}
           title={condition.sentence}
           description={
             <>

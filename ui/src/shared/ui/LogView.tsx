@@ -1,4 +1,4 @@
-import { DownloadOutlined, PauseOutlined, VerticalAlignBottomOutlined } from '@ant-design/icons'
+import { DownloadOutlined, PauseOutlined, VerticalAlignBottomOutlined } from './icons'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { Button, Checkbox, Input } from 'antd'
 import { useEffect, useMemo, useRef, useState, type ReactNode } from 'react'
@@ -33,6 +33,7 @@ export function LogView({ lines, foot, filter, showContainer, onDownload }: { li
   const matching = useMemo(() => (wanted ? lines.filter((line) => plainText(line.line).toLowerCase().includes(wanted)) : lines), [lines, wanted])
   const shown = only && wanted ? matching : lines
   const containers = useMemo(() => [...new Set(lines.map((line) => line.container))].sort(), [lines])
+  const nameWidth = Math.min(22, Math.max(0, ...containers.map((name) => name.length)))
   const rows = useVirtualizer({
     count: shown.length,
     getScrollElement: () => view.current,
@@ -127,7 +128,7 @@ export function LogView({ lines, foot, filter, showContainer, onDownload }: { li
                     {clock(line.time)}
                   </span>
                   {showContainer && (
-                    <span className="sk-log-from" style={{ color: `var(--sk-${tone})` }} title={line.container}>
+                    <span className="sk-log-from" style={{ color: `var(--sk-${tone})`, width: `${nameWidth}ch` }} title={line.container}>
                       {line.container}
                     </span>
                   )}

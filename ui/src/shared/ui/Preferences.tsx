@@ -1,4 +1,4 @@
-import { DesktopOutlined, GlobalOutlined, MoonOutlined, SunOutlined } from '@ant-design/icons'
+import { DesktopOutlined, GlobalOutlined, MoonOutlined, SunOutlined } from './icons'
 import { Button, Dropdown } from 'antd'
 import { useTranslation } from 'react-i18next'
 import { setLanguage, setTheme, usePreferences, type Language, type ThemeChoice } from '../lib/preferences'

@@ -19,6 +19,7 @@ export function ProblemAlert({ problem, retry }: { problem: ProblemLike | null |
     <Alert
       type="error"
       showIcon
+      styles={{ title: { fontSize: 14, lineHeight: '22px' } }}
       role="alert"
       className="sk-problem"
       title={problem.message}

@@ -1,5 +1,6 @@
-import { CodeOutlined } from '@ant-design/icons'
-import { Button, Popover, Tabs } from 'antd'
+import { CodeOutlined } from './icons'
+import { Button, Modal, Tabs } from 'antd'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { CopyButton } from './CopyButton'
 
@@ -38,9 +39,15 @@ export function SameAsPanel({ cli, api, compose }: Equivalents) {
 /** The same behind a button, for an action in a page's header. */
 export function SameAs(equivalents: Equivalents) {
   const { t } = useTranslation()
+  const [open, setOpen] = useState(false)
   return (
-    <Popover trigger="click" placement="bottomRight" title={t('sameAs.title')} content={<div className="sk-sameas"><SameAsPanel {...equivalents} /></div>}>
-      <Button icon={<CodeOutlined />}>{t('sameAs.title')}</Button>
-    </Popover>
+    <>
+      <Button icon={<CodeOutlined />} onClick={() => setOpen(true)}>
+        {t('sameAs.title')}
+      </Button>
+      <Modal open={open} title={t('sameAs.title')} footer={null} onCancel={() => setOpen(false)}>
+        <SameAsPanel {...equivalents} />
+      </Modal>
+    </>
   )
 }

@@ -85,7 +85,6 @@ export const en = {
     volumes_one: '{{count}} volume',
     volumes_other: '{{count}} volumes',
     well: 'All is well',
-    why: 'Why',
   },
   deploy: {
     automatic: 'automatic',

@@ -85,7 +85,6 @@ export const zh: Catalogue<typeof en> = {
     services_other: '{{count}} 个服务',
     volumes_other: '{{count}} 个数据卷',
     well: '一切正常',
-    why: '原因',
   },
   deploy: {
     automatic: '自动分配',
