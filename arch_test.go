@@ -25,7 +25,7 @@ var rooms = map[string]struct {
 	"netfw":     {[]string{"netfw"}, "it lets through what it is told on this host; translate in appliance/agent"},
 	"ui":        {[]string{"ui"}, "the console knows the API only"},
 	"appliance": {[]string{"appliance", "raft", "runtime", "netfw", "ui", "packaging"}, "the living room stands on the foundations, never on the door"},
-	"cmd":       {[]string{"cmd", "appliance", "raft", "ui", "packaging", "runtime/logs/logd"}, "the door opens into the living room, not into the machinery"},
+	"cmd":       {[]string{"cmd", "appliance", "raft", "ui", "packaging", "runtime/logs/logd", "runtime/engine/exits"}, "the door opens into the living room, not into the machinery"},
 	"packaging": {[]string{"packaging", "cmd", "appliance", "raft", "ui"}, "packaging ships what exists"},
 }
 

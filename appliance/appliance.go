@@ -184,7 +184,7 @@ func (a *Appliance) startProcesses(ctx context.Context, p *parts) ([]supervise.S
 	folders := []string{"--run-dir", a.cfg.RunDir, "--data-dir", a.cfg.DataDir}
 	cmd := p.engine.Command()
 	specs := []supervise.Spec{
-		{Name: "containerd", Argv: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, OOMScoreAdj: -999},
+		{Name: "containerd", Argv: append([]string{small, "engine", "--bundles", p.engine.BundlesDir(), "--exits", p.engine.ExitsDir(), "--"}, cmd.Args...), Env: cmd.Env, Dir: cmd.Dir, OOMScoreAdj: -999},
 		{Name: "logd", Argv: append([]string{small, "logd"}, folders...), OOMScoreAdj: -998, KeepFDs: 4096},
 		{Name: "edge", Argv: append([]string{small, "edge", "--listen", net.JoinHostPort(a.cfg.Resolver, "53")}, folders...), OOMScoreAdj: -998},
 	}
@@ -237,10 +237,16 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 	desk := operation.New(operation.Config{
 		Store: store, Proposer: p.node, Images: reach, Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID, Log: a.log,
 	})
+	keeper := agent.New(agent.Config{
+		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
+		Resolver: netip.MustParseAddr(a.cfg.Resolver), Store: store, Proposer: p.node,
+		Containers: starter{p.containers}, Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
+		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
+	})
 	founded := newFounder(a, p, reach)
 	server, err := api.New(api.Config{
 		Cluster: p.node, Operations: desk, Runtime: reach, Audit: auditLog{p.node.Audit()}, Founder: founded,
-		Console: http.FS(ui.FS()), Version: version, Log: a.log,
+		Console: http.FS(ui.FS()), Version: version, Timing: keeper.Timing, Log: a.log,
 	})
 	if err != nil {
 		return err
@@ -250,12 +256,6 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 	if err != nil {
 		return err
 	}
-	keeper := agent.New(agent.Config{
-		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
-		Resolver: netip.MustParseAddr(a.cfg.Resolver), Store: store, Proposer: p.node,
-		Containers: starter{p.containers}, Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
-		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
-	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Run(ctx, listeners) })
 	g.Go(func() error { return p.certs.Run(ctx) })

@@ -35,6 +35,7 @@ type Containers interface {
 	Start(ctx context.Context, id workload.ID) (workload.State, error)
 	Stop(ctx context.Context, id workload.ID, o workload.StopOptions) (workload.State, error)
 	Remove(ctx context.Context, id workload.ID) error
+	Sweep(ctx context.Context) (layers int, err error)
 	Inspect(ctx context.Context, id workload.ID) (workload.State, error)
 	List(ctx context.Context) ([]workload.State, error)
 	Events(ctx context.Context, handle func(workload.Event)) error
@@ -99,6 +100,7 @@ type Agent struct {
 	cfg    Config
 	log    *slog.Logger
 	report *reporter
+	timing *timing
 	starts chan struct{} // bounds how many containers start at once
 
 	mu      sync.Mutex
@@ -115,6 +117,7 @@ func New(cfg Config) *Agent {
 	return &Agent{
 		cfg: cfg, log: log,
 		report:  newReporter(cfg.NodeID, cfg.Proposer, log),
+		timing:  &timing{of: map[string][]span{}},
 		starts:  make(chan struct{}, startsAtOnce),
 		keepers: map[string]*keeper{},
 	}
@@ -198,6 +201,11 @@ func (a *Agent) hear(e workload.Event) {
 // interface and volume that the state does not name: what a crash left between
 // making something and writing it down, or between the two ends of a removal.
 func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
+	if n, err := a.cfg.Containers.Sweep(ctx); err != nil {
+		return nil, err
+	} else if n > 0 {
+		a.log.Info("removed layers that a crash had left", "layers", n)
+	}
 	states, err := a.cfg.Containers.List(ctx)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type keeper struct {
 	want   *model.Container // newest wish; guarded by mu
 	seen   seen             // what the engine said last; guarded by mu
 	sure   bool             // seen is current; guarded by mu
+	heard  *workload.State  // an exit that was told while seen was not sure; guarded by mu
 	over   bool             // nobody asks for this container any more; guarded by mu
 	poke   chan struct{}    // one wake-up is enough: run reads everything again
 	gone   bool             // only run: all is given back, the row is about to go
@@ -61,12 +62,42 @@ func (k *keeper) ask(c *model.Container) {
 // saw gives what the engine holds, before run begins.
 func (k *keeper) saw(s workload.State) { k.seen = seen{made: true, state: s} }
 
-// exited gives the engine's word that the task has ended.
+// exited gives the engine's word that the task has ended. Such words may come
+// late, when the next task runs already: they end only the task that they are
+// about.
 func (k *keeper) exited(s workload.State) {
 	k.mu.Lock()
-	k.seen, k.sure = seen{made: true, state: s}, true
+	switch {
+	case !k.sure:
+		k.heard = &s
+	case k.seen.running() && !k.seen.state.StartedAt.Equal(s.StartedAt):
+		k.sure = false
+	default:
+		k.seen = seen{made: true, state: s}
+	}
 	k.mu.Unlock()
 	k.wake()
+}
+
+// beginning says that until begun anything may be half done.
+func (k *keeper) beginning() {
+	k.mu.Lock()
+	k.sure, k.heard = false, nil
+	k.mu.Unlock()
+}
+
+// begun says that a task runs, unless its exit has overtaken the news.
+func (k *keeper) begun(s workload.State) {
+	k.mu.Lock()
+	k.seen, k.sure = seen{made: true, state: s}, true
+	if k.heard != nil {
+		k.sure = k.heard.StartedAt.Equal(s.StartedAt)
+		if k.sure {
+			k.seen.state = *k.heard
+		}
+		k.heard = nil
+	}
+	k.mu.Unlock()
 }
 
 // doubt makes the keeper look at the engine again.
@@ -210,10 +241,7 @@ func (k *keeper) start(ctx context.Context, c *model.Container, s seen) error {
 	}
 	k.set(st)
 
-	k.mu.Lock()
-	k.sure = false // until the end of this step anything may be half done
-	k.mu.Unlock()
-
+	k.beginning()
 	var linked, made time.Duration
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -240,13 +268,12 @@ func (k *keeper) start(ctx context.Context, c *model.Container, s seen) error {
 		return reason("StartFailed", err)
 	}
 	k.failed = 0
-	k.mu.Lock()
-	if !k.sure { // an exit may have overtaken us
-		k.seen, k.sure = seen{made: true, state: state}, true
-	}
-	k.mu.Unlock()
+	k.begun(state)
 	st.Phase, st.PID, st.StartedAt = model.PhaseRunning, state.PID, state.StartedAt.UTC()
 	k.set(st)
+	k.a.timing.note(k.id, []span{
+		{"plan", max(0, begun.Sub(c.CreatedAt))}, {"network", linked}, {"create", made}, {"start", time.Since(begun) - prepared}, {"agent", time.Since(begun)},
+	})
 	k.log.Debug("container running", "task", st.Task, "link_ms", ms(linked), "create_ms", ms(made), "prepared_ms", ms(prepared), "total_ms", ms(time.Since(begun)))
 	return nil
 }

@@ -100,7 +100,11 @@ func (s *Server) changeApp(c *gin.Context, status, wait int, run func(context.Co
 			return nil, err
 		}
 		if wait > 0 {
-			return s.waitApp(ctx, a.ID, wait, report)
+			out, err := s.waitApp(ctx, a.ID, wait, report)
+			if s.cfg.Timing != nil {
+				c.Header("Server-Timing", s.cfg.Timing(s.cluster.View(), a.ID))
+			}
+			return out, err
 		}
 		return app(s.cluster.View(), a), nil
 	})

@@ -59,6 +59,9 @@ type Config struct {
 	Metrics    http.Handler                    // what /metrics shows
 	Ready      func(ctx context.Context) error // says why this node should not be sent requests
 	Version    string                          // of this binary
+	// Timing says where the time of an app's latest starts went, in the form of
+	// the Server-Timing header; nil says nothing.
+	Timing func(v *state.View, appID string) string
 	Log        *slog.Logger
 	// AccessLog logs every request at debug level, not only the failed ones.
 	AccessLog bool

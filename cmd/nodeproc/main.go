@@ -20,6 +20,7 @@ import (
 
 	"github.com/skerryhq/skerry/appliance/edge"
 	"github.com/skerryhq/skerry/appliance/supervise"
+	"github.com/skerryhq/skerry/runtime/engine/exits"
 	"github.com/skerryhq/skerry/runtime/logs/logd"
 )
 
@@ -27,6 +28,7 @@ const usage = `usage: skerry-nodeproc PROCESS --run-dir DIR --data-dir DIR
 
 Processes:
   logd        owns the output pipes of all containers
+  engine      becomes the container engine named behind --, with what it would forget kept
   edge        answers containers' questions for names
   supervise   starts and restarts the other processes where there is no systemd
 `
@@ -48,6 +50,10 @@ func run(args []string, stderr io.Writer) int {
 	}
 	if args[0] == supervise.ChildCommand { // of supervise only: this process becomes another program
 		fmt.Fprintf(stderr, "skerry-nodeproc: %v\n", supervise.BecomeChild())
+		return 127
+	}
+	if args[0] == "engine" {
+		fmt.Fprintf(stderr, "skerry-nodeproc engine: %v\n", becomeEngine(args[1:], stderr))
 		return 127
 	}
 	process, ok := processes[args[0]]
@@ -121,4 +127,24 @@ func runEdge(ctx context.Context, f flags, log *slog.Logger) error {
 		return fmt.Errorf("--listen %q is not IP:PORT: %w", f.listen, err)
 	}
 	return edge.Run(ctx, edge.Config{RunDir: f.runDir, DataDir: f.dataDir, Listen: listen, Log: log})
+}
+
+// becomeEngine keeps what a starting engine would delete, and executes it under
+// the same pid. It returns only an error.
+func becomeEngine(args []string, stderr io.Writer) error {
+	set := flag.NewFlagSet("skerry-nodeproc engine", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	bundles := set.String("bundles", "", "folder of the engine's bundles")
+	kept := set.String("exits", "", "folder to keep exit statuses in")
+	if err := set.Parse(args); err != nil {
+		return err
+	}
+	argv := set.Args()
+	if *bundles == "" || *kept == "" || len(argv) == 0 {
+		return errors.New("usage: skerry-nodeproc engine --bundles DIR --exits DIR -- PROGRAM ARGUMENT...")
+	}
+	if err := exits.Keep(*bundles, *kept); err != nil {
+		fmt.Fprintf(stderr, "skerry-nodeproc engine: %v; starting all the same\n", err)
+	}
+	return syscall.Exec(argv[0], argv, os.Environ())
 }

@@ -24,6 +24,8 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+
+	"github.com/skerryhq/skerry/runtime/engine/exits"
 )
 
 const (
@@ -161,7 +163,7 @@ func (c Config) Prepare() error {
 			return fmt.Errorf("prepare engine: %w", err)
 		}
 	}
-	if err := c.keepExits(); err != nil {
+	if err := exits.Keep(c.BundlesDir(), c.ExitsDir()); err != nil {
 		return err
 	}
 	tmp := c.ConfigFile() + ".new"
