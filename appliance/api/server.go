@@ -62,7 +62,7 @@ type Config struct {
 	// Timing says where the time of an app's latest starts went, in the form of
 	// the Server-Timing header; nil says nothing.
 	Timing func(v *state.View, appID string) string
-	Log        *slog.Logger
+	Log    *slog.Logger
 	// AccessLog logs every request at debug level, not only the failed ones.
 	AccessLog bool
 }
