@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -119,7 +120,7 @@ func Start(t testing.TB) *Node {
 
 // dump shows what a failed test needs.
 func (n *Node) dump() {
-	n.t.Logf("daemon's log:\n%s", tail(n.log.String(), 60))
+	n.t.Logf("daemon's log:\n%s", tail(without(n.log.String(), "component=raft"), 60))
 	for _, name := range []string{"containerd", "logd", "edge"} {
 		if b, err := os.ReadFile(filepath.Join(n.DataDir, "log", name+".log")); err == nil && len(b) > 0 {
 			n.t.Logf("%s's log:\n%s", name, tail(string(b), 15))
@@ -129,6 +130,11 @@ func (n *Node) dump() {
 		out, _ := n.Try("ps", "-a")
 		n.t.Logf("containers:\n%s", out)
 	}
+}
+
+func without(s, word string) string {
+	lines := strings.SplitAfter(s, "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, word) }), "")
 }
 
 func tail(s string, lines int) string {
@@ -328,12 +334,12 @@ func (n *Node) Footprint() string {
 	rules := n.Host.Run("iptables-save")
 	fmt.Fprintf(&b, "published %d\n", strings.Count(rules, "DNAT --to-destination"))
 	sets := n.Host.Run("ipset", "list", "-t")
-	fmt.Fprintf(&b, "sets %d\n", strings.Count(sets, "Name: skerry-"))
-	groups, _ := filepath.Glob("/sys/fs/cgroup/pids/skerry/*/*")
+	fmt.Fprintf(&b, "sets %d\n", strings.Count(sets, "Name: skerry-")-strings.Count(sets, "Name: skerry-source\n")) // that one stays
+	groups, _ := filepath.Glob("/sys/fs/cgroup/pids/skerry/*/*/cgroup.procs")
 	ours := 0
 	if id, err := os.ReadFile(filepath.Join(n.DataDir, "node.json")); err == nil {
 		for _, g := range groups {
-			if strings.Contains(string(id), filepath.Base(filepath.Dir(g))) {
+			if strings.Contains(string(id), filepath.Base(filepath.Dir(filepath.Dir(g)))) {
 				ours++
 			}
 		}

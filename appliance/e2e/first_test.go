@@ -51,8 +51,5 @@ func TestFirstFiveMinutes(t *testing.T) {
 		return strings.Count(n.OK("ps"), "running") == 3
 	})
 	n.OK("rm", "-f", "web")
-	n.Eventually(20*time.Second, "nothing is left", func() bool { return n.Footprint() == before })
-	if after := n.Footprint(); after != before {
-		t.Errorf("left over:\n%s\nbefore:\n%s", after, before)
-	}
+	n.Restored(before)
 }

@@ -1,0 +1,118 @@
+package apptest
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/runtime/runtimetest"
+)
+
+// In gives the node to a subtest, so that what fails ends that one. A subtest
+// neither starts nor ends the daemon.
+func (n *Node) In(t testing.TB) *Node {
+	c := *n
+	c.t = t
+	return &c
+}
+
+// Busybox imports the image `busybox`: a shell with the usual tools, and the
+// user app (1000:1001).
+func (n *Node) Busybox() {
+	n.t.Helper()
+	file := filepath.Join(n.t.TempDir(), "busybox.tar")
+	n.BusyboxArchive(file)
+	n.OK("image", "import", file)
+}
+
+// BusyboxArchive writes the image's archive.
+func (n *Node) BusyboxArchive(file string) {
+	n.t.Helper()
+	layer := append(runtimetest.BusyboxLayer(n.t),
+		runtimetest.File{Name: "bin/timeout", Type: tar.TypeSymlink, Link: "busybox"},
+		runtimetest.File{Name: "bin/nslookup", Type: tar.TypeSymlink, Link: "busybox"},
+		runtimetest.File{Name: "bin/wget", Type: tar.TypeSymlink, Link: "busybox"},
+		runtimetest.File{Name: "bin/usleep", Type: tar.TypeSymlink, Link: "busybox"},
+		runtimetest.File{Name: "bin/df", Type: tar.TypeSymlink, Link: "busybox"},
+	)
+	n.Archive(file, "busybox:latest", runtimetest.ImageConfig{
+		Cmd: []string{"sleep", "1000000"}, Env: []string{"PATH=/usr/bin:/bin", "FROM_IMAGE=1"}, StopSignal: "SIGKILL",
+	}, layer)
+}
+
+// Archive writes an OCI archive with one image of one layer.
+func (n *Node) Archive(file, name string, cfg runtimetest.ImageConfig, layer []runtimetest.File) {
+	n.t.Helper()
+	b := runtimetest.Tar(n.t, runtimetest.OCILayout(n.t, name, cfg, runtimetest.Tar(n.t, layer)))
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Container reads a container by its name; flags come after it.
+func (n *Node) Container(name string, flags ...string) model.Container {
+	n.t.Helper()
+	var c model.Container
+	n.JSON(&c, append([]string{"inspect", name}, flags...)...)
+	return c
+}
+
+// Send sends a request with a body as it stands and gives status and body.
+// Headers come in pairs.
+func (n *Node) Send(method, path string, body io.Reader, headers ...string) (int, string) {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), method, "http://local"+path, body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := n.Client().Do(req)
+	if err != nil {
+		n.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		n.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return res.StatusCode, string(b)
+}
+
+// Do sends JSON and gives status and body.
+func (n *Node) Do(method, path string, body any) (int, string) {
+	n.t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return n.Send(method, path, strings.NewReader(string(b)), "Content-Type", "application/json")
+}
+
+// Restored waits until the footprint is again what it was.
+func (n *Node) Restored(before string) {
+	n.t.Helper()
+	var now string
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if now = n.Footprint(); now == before {
+			return
+		}
+		if time.Now().After(deadline) {
+			n.t.Errorf("something is left over; before:\n%snow:\n%s", before, now)
+			return
+		}
+		select {
+		case <-n.t.Context().Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
