@@ -53,7 +53,7 @@ run: build ## start a one-node cloud here, with the welcome app; Ctrl-C ends it
 	@packaging/run.sh
 
 clean-run: ## remove what make run keeps
-	@bin/skerry reset --data --data-dir $(CURDIR)/.skerry/data --run-dir /run/skerry 2>/dev/null || true
+	@if [ -x bin/skerry ] && [ -d .skerry ]; then bin/skerry reset --data --data-dir $(CURDIR)/.skerry/data; fi
 	rm -rf .skerry
 
 test: deps-test build test-go test-ui ## install what the tests need, run them all
