@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +47,28 @@ func (n *Node) BusyboxArchive(file string) {
 	n.Archive(file, "busybox:latest", runtimetest.ImageConfig{
 		Cmd: []string{"sleep", "1000000"}, Env: []string{"PATH=/usr/bin:/bin", "FROM_IMAGE=1"}, StopSignal: "SIGKILL",
 	}, layer)
+}
+
+// Probe imports the image `probe`: testdata/probe, whose first word says what it
+// does.
+func (n *Node) Probe() {
+	n.t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	dir := n.t.TempDir()
+	bin := filepath.Join(dir, "probe")
+	cmd := exec.CommandContext(n.t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "./testdata/probe")
+	cmd.Dir = filepath.Dir(here)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("build the probe: %v\n%s", err, out)
+	}
+	body, err := os.ReadFile(bin)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	file := filepath.Join(dir, "probe.tar")
+	n.Archive(file, "probe:latest", runtimetest.ImageConfig{Entrypoint: []string{"/probe"}}, []runtimetest.File{{Name: "probe", Mode: 0o755, Body: body}})
+	n.OK("image", "import", file)
 }
 
 // Archive writes an OCI archive with one image of one layer.
