@@ -12,7 +12,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -127,8 +126,14 @@ func New(cfg Config) *Agent {
 // node as asked until ctx ends. Containers go on running after it.
 func (a *Agent) Run(ctx context.Context) error {
 	found, err := a.adopt(ctx)
-	if err != nil {
-		return fmt.Errorf("adopt what runs: %w", err)
+	for err != nil { // the engine may just be starting again
+		a.log.Warn("cannot see what runs, trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retryAfter):
+		}
+		found, err = a.adopt(ctx)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.report.run(ctx) })

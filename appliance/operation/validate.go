@@ -162,10 +162,7 @@ func (p *problems) container(at string, c *model.ContainerSpec) {
 	}
 	switch c.Restart {
 	case "":
-		c.Restart = model.RestartAlways
-		if c.AutoRemove {
-			c.Restart = model.RestartNo
-		}
+		c.Restart = model.RestartNo
 	case model.RestartNo, model.RestartOnFailure, model.RestartAlways:
 	default:
 		p.add(at+".restart", "restart_invalid", "%q is no restart policy: use no, on-failure or always", clip(string(c.Restart)))
