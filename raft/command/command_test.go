@@ -66,10 +66,7 @@ func fill(v reflect.Value, depth int) {
 
 func sample(t testing.TB, typ command.Type) command.Command {
 	t.Helper()
-	c, err := command.Decode([]byte{1, byte(typ >> 8), byte(typ), '{', '}'})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := blank(t, typ)
 	fill(reflect.ValueOf(c).Elem(), 0)
 	return c
 }
@@ -278,6 +275,13 @@ func BenchmarkCodec(b *testing.B) {
 		for b.Loop() {
 			if _, err := command.Encode(c); err != nil {
 				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("copy", func(b *testing.B) {
+		for b.Loop() {
+			if _, ok := command.Copy(c); !ok {
+				b.Fatal("not copied")
 			}
 		}
 	})

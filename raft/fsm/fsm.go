@@ -38,8 +38,9 @@ type FSM struct {
 	stopOnce sync.Once
 
 	mu      sync.Mutex
-	applied uint64               // guarded by mu; index of the last entry applied
-	waiting map[*waiter]struct{} // guarded by mu
+	carried map[*byte][]command.Command // guarded by mu; see Carry
+	applied uint64                      // guarded by mu; index of the last entry applied
+	waiting map[*waiter]struct{}        // guarded by mu
 }
 
 // waiter waits for an index.
@@ -63,7 +64,8 @@ var (
 
 // New makes an FSM over an empty state.
 func New(cfg Config) *FSM {
-	return &FSM{cfg: cfg, store: state.New(), stop: make(chan struct{}), waiting: map[*waiter]struct{}{}}
+	return &FSM{cfg: cfg, store: state.New(), stop: make(chan struct{}),
+		carried: map[*byte][]command.Command{}, waiting: map[*waiter]struct{}{}}
 }
 
 // Store is the state.
@@ -71,6 +73,39 @@ func (f *FSM) Store() *state.Store { return f.store }
 
 // Close lets an FSM that stopped at an entry give way to raft's shutdown.
 func (f *FSM) Close() { f.stopOnce.Do(func() { close(f.stop) }) }
+
+// Carry hands over the commands of an entry that this node encoded and is about
+// to propose, so that it need not decode its own bytes again. cmds must be what
+// decoding entry gives (command.Copy) and belong to the FSM from now on. The
+// entry is known by its place in memory: an entry with the same bytes that comes
+// from the disk or another node is another one, and is decoded. Whoever carries
+// calls Drop when the entry's fate is known.
+func (f *FSM) Carry(entry []byte, cmds []command.Command) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.carried[&entry[0]] = cmds
+}
+
+// Drop forgets what was carried for an entry, if it was not applied.
+func (f *FSM) Drop(entry []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.carried, &entry[0])
+}
+
+// commands gives the commands of an entry.
+func (f *FSM) commands(entry []byte) ([]command.Command, error) {
+	if len(entry) > 0 {
+		f.mu.Lock()
+		cmds, ok := f.carried[&entry[0]]
+		delete(f.carried, &entry[0])
+		f.mu.Unlock()
+		if ok {
+			return cmds, nil
+		}
+	}
+	return command.DecodeEntry(entry)
+}
 
 // Apply applies one entry.
 func (f *FSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
@@ -87,7 +122,7 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 		if l.Type != raft.LogCommand {
 			continue
 		}
-		cmds, err := command.DecodeEntry(l.Data)
+		cmds, err := f.commands(l.Data)
 		if err != nil {
 			return f.fail(out, l.Index, err)
 		}

@@ -37,6 +37,7 @@ type Result struct {
 // proposal is one call of Propose on its way.
 type proposal struct {
 	envelopes [][]byte
+	copies    []command.Command // what decoding the envelopes gives; nil if that is to be done
 	size      int
 	done      chan reply // has room for the one reply
 }
@@ -49,6 +50,7 @@ type reply struct {
 // batch is one log entry on its way.
 type batch struct {
 	proposals []*proposal
+	entry     []byte
 	future    raft.ApplyFuture
 }
 
@@ -110,7 +112,7 @@ func (r reply) give() (Result, error) {
 
 // prepare encodes commands, in the caller's goroutine.
 func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
-	p := &proposal{envelopes: make([][]byte, len(cmds)), done: make(chan reply, 1)}
+	p := &proposal{envelopes: make([][]byte, len(cmds)), copies: make([]command.Command, 0, len(cmds)), done: make(chan reply, 1)}
 	level := n.View().FeatureLevel()
 	for i, c := range cmds {
 		if need := c.Type().MinLevel(); need > level {
@@ -133,6 +135,11 @@ func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 		}
 		p.envelopes[i] = e
 		p.size += len(e)
+		if same, ok := command.Copy(c); ok && p.copies != nil {
+			p.copies = append(p.copies, same)
+		} else {
+			p.copies = nil
+		}
 	}
 	if p.size > command.MaxEntry {
 		return nil, model.Errorf(model.KindTooLarge, "command_too_large",
@@ -181,10 +188,16 @@ func (n *Node) fill(b *batch) {
 // send hands a batch to raft.
 func (b *batch) send(n *Node) *batch {
 	envelopes := make([][]byte, 0, len(b.proposals))
+	copies := make([]command.Command, 0, len(b.proposals))
 	for _, p := range b.proposals {
 		envelopes = append(envelopes, p.envelopes...)
+		copies = append(copies, p.copies...)
 	}
-	b.future = n.raft.Apply(command.EncodeEntry(n.cfg.Version, envelopes), defaultTimeout)
+	b.entry = command.EncodeEntry(n.cfg.Version, envelopes)
+	if len(copies) == len(envelopes) { // otherwise the entry is decoded, as on other nodes
+		n.fsm.Carry(b.entry, copies)
+	}
+	b.future = n.raft.Apply(b.entry, defaultTimeout)
 	return b
 }
 
@@ -215,6 +228,7 @@ func (n *Node) collect(slots <-chan struct{}, inflight <-chan *batch) {
 			}
 			outcomes = r.Outcomes
 		}
+		n.fsm.Drop(b.entry)
 		<-slots
 		for _, p := range b.proposals {
 			if err != nil {
