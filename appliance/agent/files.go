@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/skerryhq/skerry/raft/model"
@@ -66,6 +67,8 @@ func (a *Agent) translate(c *model.Container, files []workload.Mount, stdio work
 		Labels: c.Spec.Labels,
 		Mounts: files,
 	}
+	// Who it is, for programs that want to say so; the user's own variables win.
+	s.Env = append(s.Env, "SKERRY_APP="+c.AppName, "SKERRY_SERVICE="+c.ServiceName, "SKERRY_SLOT="+strconv.Itoa(c.Slot))
 	for _, e := range c.Spec.Env {
 		s.Env = append(s.Env, e.Name+"="+e.Value)
 	}
