@@ -115,7 +115,7 @@ describe.each(languages)('console in %s', (language) => {
       await fetch(`${target.url}/mock/scene/fresh`, { method: 'POST' })
       setUp = false
     }
-    const browser = await openBrowser({ viewport: { width: 1280, height: 800 }, locale: language === 'zh' ? 'zh-CN' : 'en-US' })
+    const browser = await openBrowser({ viewport: { width: 1280, height: 800 }, locale: language === 'zh' ? 'zh-CN' : 'en-US', reducedMotion: 'reduce' })
     context = browser.context
     close = browser.close
     page = await context.newPage()
@@ -189,7 +189,9 @@ describe.each(languages)('console in %s', (language) => {
     await page.keyboard.press('Escape')
     await page.getByLabel(say.name, { exact: true }).fill(app)
     await page.getByRole('button', { name: say.submit, exact: true }).click()
-    await page.getByText(say.nameTaken).first().waitFor()
+    // By the form when it knows the names already, else by the server's sentence.
+    await page.getByRole('alert').or(page.getByText(say.nameTaken)).first().waitFor()
+    expect(page.url()).toContain('/apps/new')
     expect(await page.getByLabel(say.image, { exact: true }).inputValue()).toBe('library/welcome:latest')
     await expectAccessible(page)
   })

@@ -281,7 +281,7 @@ export class Database {
       createdAt: at,
       updatedAt: at,
       environmentId,
-      block: '10.42.0.0/26',
+      blocks: ['10.42.0.0/26'],
       spec: { labels: { disk: 'ssd' } },
       status: { ready: true, address: '192.0.2.10:7443', skerryVersion: '0.1.0', engineVersion: 'containerd v2.4.2', os: 'Debian GNU/Linux 12 (bookworm)', kernel: '6.18.5', architecture: 'amd64', cpus: 4, memoryBytes: 16_777_216_000, conditions: [] },
     }

@@ -82,10 +82,11 @@ async function run(queries: QueryClient, signal: AbortSignal) {
   let failures = 0
   let missed = false
   while (!signal.aborted) {
-    // A browser that went offline keeps its dead streams open: they are given up at once.
+    // A dead stream may look open for long: it is given up when the browser goes offline or a request finds nobody.
     const cut = new AbortController()
-    const offline = () => cut.abort()
-    addEventListener('offline', offline)
+    const giveUp = () => cut.abort()
+    addEventListener('offline', giveUp)
+    addEventListener('skerry-doubt', giveUp)
     try {
       const request = dress(new Request(address('/events', { follow: true }), { headers: { Accept: 'text/event-stream' }, signal: AbortSignal.any([signal, cut.signal]) }))
       if (lastId) request.headers.set('Last-Event-ID', lastId)
@@ -112,7 +113,8 @@ async function run(queries: QueryClient, signal: AbortSignal) {
     } catch {
       // Whatever ended the stream, the answer is the same: say so and try again.
     } finally {
-      removeEventListener('offline', offline)
+      removeEventListener('offline', giveUp)
+      removeEventListener('skerry-doubt', giveUp)
     }
     if (signal.aborted) return
     missed = true
@@ -141,6 +143,11 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     document.addEventListener('visibilitychange', seen)
     signal.addEventListener('abort', done)
   })
+}
+
+/** Says that a request got no answer: the stream is then opened anew, which tells whether anybody is there. */
+export function doubtConnection() {
+  dispatchEvent(new Event('skerry-doubt'))
 }
 
 /** Ends the present wait for a new try. */

@@ -3,6 +3,7 @@ import { App as AntApp } from 'antd'
 import { StrictMode, useMemo } from 'react'
 import { RouterProvider } from 'react-router'
 import { ApiProblem } from '@/api/client'
+import { doubtConnection } from '@/api/events'
 import { keys } from '@/api/queries'
 import { makeRouter } from './routes'
 import { Theme } from './Theme'
@@ -20,7 +21,9 @@ function makeQueries(): QueryClient {
     },
     queryCache: new QueryCache({
       onError: (error) => {
-        if (error instanceof ApiProblem && error.status === 401) queries.setQueryData(keys.session, null)
+        if (!(error instanceof ApiProblem)) return
+        if (error.status === 401) queries.setQueryData(keys.session, null)
+        if (error.code === 'no_connection') doubtConnection()
       },
     }),
   })

@@ -6,7 +6,6 @@ import { usePreferences } from '@/shared/lib/preferences'
 import { fontFamily, mix, monoFamily, radius, tokens, type Scheme } from '@/shared/lib/tokens'
 
 const dark = matchMedia('(prefers-color-scheme: dark)')
-const calm = matchMedia('(prefers-reduced-motion: reduce)')
 
 function useMedia(query: MediaQueryList): boolean {
   return useSyncExternalStore(
@@ -22,7 +21,6 @@ function useMedia(query: MediaQueryList): boolean {
 export function Theme({ children }: { children: ReactNode }) {
   const { theme: choice, language } = usePreferences()
   const systemDark = useMedia(dark)
-  const reducedMotion = useMedia(calm)
   const scheme: Scheme = choice === 'system' ? (systemDark ? 'dark' : 'light') : choice
   const set = tokens[scheme]
 
@@ -69,7 +67,6 @@ export function Theme({ children }: { children: ReactNode }) {
           borderRadius: radius,
           fontFamily,
           fontFamilyCode: monoFamily,
-          motion: !reducedMotion,
           sizeUnit: 4,
           sizeStep: 4,
         },

@@ -6,7 +6,7 @@ import { useTranslation } from 'react-i18next'
 import { Link, useNavigate, useSearchParams } from 'react-router'
 import { asProblem } from '@/api/problem'
 import { appsQuery, clusterQuery, imageQuery, imagesQuery } from '@/api/queries'
-import { suggestName } from '@/shared/lib/image'
+import { shortImage, suggestName } from '@/shared/lib/image'
 import { Page, Section } from '@/shared/ui/Page'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAsPanel } from '@/shared/ui/SameAs'
@@ -34,7 +34,7 @@ export default function DeployPage() {
   useEffect(() => {
     if (!touched.current.name) form.setFieldValue('name', suggestion)
   }, [form, suggestion])
-  const known = images.data?.items.find(({ name }) => name === image || name === `library/${image}` || name === `library/${image}:latest`)
+  const known = images.data?.items.find(({ name }) => shortImage(name) === shortImage(image) || shortImage(name) === `${shortImage(image)}:latest`)
   const detail = useQuery({ ...imageQuery(known?.name ?? ''), enabled: known !== undefined })
   const exposed = detail.data?.config?.exposedPorts?.map((port) => port.split('/')).find(([, protocol]) => protocol !== 'udp')?.[0]
   useEffect(() => {
@@ -66,7 +66,10 @@ export default function DeployPage() {
             onFinish={submit}
           >
             <Form.Item name="image" label={t('deploy.image')} extra={t('deploy.imageHelp')} rules={[{ required: true, whitespace: true, message: t('deploy.imageMissing') }]}>
-              <AutoComplete autoFocus options={options} allowClear showSearch={{ filterOption: (input, option) => String(option?.value ?? '').includes(input.trim()) }} placeholder="library/welcome:latest" />
+              <AutoComplete
+                autoFocus
+                popupRender={(list) => <div ref={(popup) => popup?.querySelector('[role=listbox]')?.setAttribute('aria-label', t('deploy.imagesHere'))}>{list}</div>}
+                options={options} allowClear showSearch={{ filterOption: (input, option) => String(option?.value ?? '').includes(input.trim()) }} placeholder="library/welcome:latest" />
             </Form.Item>
             <div className="sk-row">
               <Form.Item name="port" label={t('deploy.port')} extra={t('deploy.portHelp')}>

@@ -46,7 +46,7 @@ export default function DetailPage() {
               { label: t('measure.coresTitle'), value: status.cpus },
               { label: t('measure.memory'), value: formatBytes(status.memoryBytes) },
               { label: t('column.address'), value: status.address },
-              { label: t('node.block'), value: node.data.block },
+              { label: t('node.block'), value: node.data.blocks?.join(', ') || '–' },
               { label: 'Skerry', value: status.skerryVersion },
               { label: t('node.engine'), value: status.engineVersion },
               { label: t('node.os'), value: status.os },

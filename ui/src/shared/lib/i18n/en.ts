@@ -103,6 +103,7 @@ export const en = {
     image: 'Image',
     imageHelp: 'One that is here, or any name a registry knows.',
     imageMissing: 'Name the image to run.',
+    imagesHere: 'Images that are here',
     memory: 'Memory limit',
     more: 'More settings (each has a default)',
     name: 'Name',

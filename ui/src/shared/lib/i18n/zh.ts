@@ -103,6 +103,7 @@ export const zh: Catalogue<typeof en> = {
     image: '镜像',
     imageHelp: '选择已有的镜像，或填写镜像仓库中的名称。',
     imageMissing: '请填写要运行的镜像。',
+    imagesHere: '已有的镜像',
     memory: '内存上限',
     more: '更多设置（均有默认值）',
     name: '名称',
