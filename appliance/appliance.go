@@ -251,7 +251,11 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 	if err != nil {
 		return err
 	}
-	a.awaitState(ctx, p)
+	if a.awaitState(ctx, p) {
+		if err := reach.Sweep(ctx); err != nil {
+			a.log.Warn("something of an interrupted import is left over", "err", err)
+		}
+	}
 	listeners, err := a.listen(p)
 	if err != nil {
 		return err
@@ -288,17 +292,20 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 
 // awaitState waits, for a moment, until what is on disk has been read, so that
 // the first answers are not those of a node without a cluster. A node that
-// cannot reach a quorum opens its doors all the same.
-func (a *Appliance) awaitState(ctx context.Context, p *parts) {
+// cannot reach a quorum opens its doors all the same. It reports whether the
+// state is complete.
+func (a *Appliance) awaitState(ctx context.Context, p *parts) bool {
 	const patience = 10 * time.Second
 	if !p.node.Bootstrapped() {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := p.node.WaitReady(ctx); err != nil {
 		a.log.Warn("the cluster's state is not complete yet", "err", err)
+		return false
 	}
+	return true
 }
 
 // live runs the loops that need a cluster.

@@ -294,9 +294,10 @@ func (k *keeper) create(ctx context.Context, c *model.Container, s seen) error {
 	if err != nil {
 		return reason("VolumeFailed", err)
 	}
-	if s.made {
+	if s.made && s.state.Phase != workload.PhaseCreated {
 		return nil
 	}
+	// One that never ran may be half made: the engine may have died meanwhile.
 	err = k.a.cfg.Containers.Create(ctx, spec)
 	if errors.Is(err, workload.ErrNoImage) {
 		return reason("ImageMissing", err)
@@ -466,6 +467,10 @@ func reason(code string, err error) error {
 	return &because{code, err}
 }
 
+// engineTries is how often an engine that does not answer is tried before its
+// containers count as failed: some ten seconds.
+const engineTries = 13
+
 // trouble writes down why a step could not be done, and says when to try again.
 func (k *keeper) trouble(err error) time.Duration {
 	k.mu.Lock()
@@ -475,7 +480,11 @@ func (k *keeper) trouble(err error) time.Duration {
 	if b, ok := errors.AsType[*because](err); ok {
 		code = b.code
 	}
-	wait := pause(k.failed)
+	wait, worth := pause(k.failed), true
+	if errors.Is(err, workload.ErrUnavailable) {
+		// The engine is started again within a second or two: nothing has failed yet.
+		code, wait, worth = "EngineAway", min(wait, time.Second), k.failed >= engineTries
+	}
 	k.failed++
 	now := time.Now().UTC()
 	k.log.Warn("container step failed, trying again", "err", err, "retry_ms", wait.Milliseconds())
@@ -485,7 +494,7 @@ func (k *keeper) trouble(err error) time.Duration {
 		since = st.Conditions[0].Since
 	}
 	st.Conditions = []model.Condition{{Type: "Running", Reason: code, Message: err.Error(), Since: since}}
-	if st.Phase == model.PhaseStarting || st.Phase == model.PhasePending || st.Phase == model.PhaseFailed {
+	if worth && (st.Phase == model.PhaseStarting || st.Phase == model.PhasePending || st.Phase == model.PhaseFailed) {
 		st.Phase, st.RetryAt = model.PhaseFailed, now.Add(wait)
 	}
 	k.set(st)

@@ -87,6 +87,25 @@ func (r *Runtime) Remove(ctx context.Context, d string) error {
 	return err
 }
 
+// Sweep gives back what imports and pulls left that a crash interrupted, and
+// images that neither the state nor a container names. Call it when the state is
+// complete and no request is served yet.
+func (r *Runtime) Sweep(ctx context.Context) error {
+	v := r.cfg.Store.View()
+	named := map[digest.Digest]bool{}
+	for i := range v.Images() {
+		named[digest.Digest(i.Digest)] = true
+	}
+	for c := range v.Containers() {
+		named[digest.Digest(c.Spec.ImageDigest)] = true
+	}
+	n, err := r.cfg.Images.Sweep(ctx, func(d digest.Digest) bool { return named[d] })
+	if n > 0 {
+		r.log.Info("gave back what an interrupted import or pull had left", "count", n)
+	}
+	return err
+}
+
 func (r *Runtime) stored(ctx context.Context, d digest.Digest, names []string) (operation.Stored, error) {
 	info, err := r.cfg.Images.Inspect(ctx, d)
 	if err != nil {

@@ -40,6 +40,9 @@ func (r *Runtime) Create(ctx context.Context, spec workload.Spec) error {
 	if errors.Is(err, image.ErrNotFound) {
 		return fmt.Errorf("create container %s: image %s: %w", spec.ID, spec.ImageDigest, workload.ErrNoImage)
 	}
+	if errdefs.IsUnavailable(toNative(err)) {
+		return native(err, "create container %s", spec.ID)
+	}
 	if err != nil {
 		return fmt.Errorf("create container %s: %w", spec.ID, err)
 	}
