@@ -273,17 +273,29 @@ func (a *Agent) discard(ctx context.Context, id string) {
 	}
 }
 
-// giveBack removes all that a container had on this host. Nothing of it runs.
-// Calling it again is free.
+// giveBack removes all that a container had on this host, side by side: each
+// part waits for the kernel, none for another. Nothing of it runs. Calling it
+// again is free.
 func (a *Agent) giveBack(ctx context.Context, id string) error {
-	if err := a.cfg.Containers.Remove(ctx, workload.ID(id)); err != nil && !errors.Is(err, workload.ErrNotFound) {
-		return err
+	parts := []func() error{
+		func() error {
+			err := a.cfg.Containers.Remove(ctx, workload.ID(id))
+			if errors.Is(err, workload.ErrNotFound) {
+				return nil
+			}
+			return err
+		},
+		func() error { return a.cfg.Links.Remove(ctx, id) },
+		func() error { return a.cfg.Logs.Remove(ctx, id) },
+		func() error { return removeFiles(a.cfg.FilesDir, id) },
 	}
-	return errors.Join(
-		a.cfg.Links.Remove(ctx, id),
-		a.cfg.Logs.Remove(ctx, id),
-		removeFiles(a.cfg.FilesDir, id),
-	)
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, part := range parts {
+		wg.Go(func() { errs[i] = part() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func origin(loop string) model.Origin {

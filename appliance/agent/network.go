@@ -21,14 +21,37 @@ type Firewall interface {
 const (
 	repairEvery = 5 * time.Second // drift is looked for this often
 	retryAfter  = time.Second
+	// gather is the least time between two changes of the packet filter or the
+	// names: the first comes at once, those of a burst come together. It is short
+	// against the start of a container.
+	gather = 25 * time.Millisecond
 )
+
+// paced waits until gather has passed since last; false if ctx ended.
+func paced(ctx context.Context, last time.Time) bool {
+	rest := gather - time.Since(last)
+	if rest <= 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(rest):
+		return true
+	}
+}
 
 // network keeps the packet filter as the view says, and repairs what others
 // break.
 func (a *Agent) network(ctx context.Context) error {
 	repair := time.NewTicker(repairEvery)
 	defer repair.Stop()
+	var last time.Time
 	for {
+		if !paced(ctx, last) {
+			return ctx.Err()
+		}
+		last = time.Now()
 		watching, cancel := context.WithCancel(ctx)
 		v, changed, err := state.Changed(watching, a.cfg.Store, a.read)
 		if err != nil {
@@ -92,7 +115,12 @@ func (a *Agent) desired(v nodeview.View) rules.Desired {
 
 // names keeps what the edge answers as the view says.
 func (a *Agent) names(ctx context.Context) error {
+	var last time.Time
 	for {
+		if !paced(ctx, last) {
+			return ctx.Err()
+		}
+		last = time.Now()
 		watching, cancel := context.WithCancel(ctx)
 		v, changed, err := state.Changed(watching, a.cfg.Store, a.read)
 		if err != nil {
