@@ -11,6 +11,7 @@ import { EventList } from '@/shared/ui/EventList'
 import { Meter } from '@/shared/ui/Meter'
 import { Page, Section } from '@/shared/ui/Page'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
+import { Sentence } from '@/shared/ui/Sentence'
 import { Time } from '@/shared/ui/Time'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
 
@@ -110,7 +111,7 @@ function ProblemRow({ problem }: { problem: StatusProblem }) {
     <li>
       <div>
         <StatusBadge status={problem.severity === 'error' ? 'failed' : 'degraded'} quiet />{' '}
-        {problem.name && (to ? <Link to={to}>{problem.name}</Link> : <strong>{problem.name}</strong>)} {problem.message}
+        <Sentence object={problem.name} message={problem.message} to={to} />
       </div>
       <div className="sk-muted sk-condition-foot">
         <code>{problem.code}</code>

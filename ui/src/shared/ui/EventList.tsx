@@ -1,6 +1,6 @@
 import { Skeleton } from 'antd'
 import { useTranslation } from 'react-i18next'
-import { Link } from 'react-router'
+import { Sentence } from './Sentence'
 import { Time } from './Time'
 
 /** One thing that happened. */
@@ -30,7 +30,7 @@ export function EventList({ events, objectLink }: { events: EventLike[] | undefi
               {event.warning && <span className="sk-visually-hidden">{t('events.warning')}</span>}
             </span>
             <span>
-              {to ? <Link to={to}>{event.object}</Link> : <strong>{event.object}</strong>} {event.message}
+              <Sentence object={event.object} message={event.message} to={to} />
             </span>
             <Time at={event.time} />
           </li>
