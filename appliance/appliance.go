@@ -66,7 +66,8 @@ func New(cfg config.Config, log *slog.Logger) (*Appliance, error) {
 // with it.
 func (a *Appliance) Run(ctx context.Context) (err error) {
 	began := time.Now()
-	release, err := claim(a.cfg)
+	tuneMemory()
+	release, err := claim(ctx, a.cfg)
 	if err != nil {
 		return err
 	}
@@ -235,7 +236,8 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 		Containers: p.containers, Images: p.images, Logs: p.logs, Volumes: p.volumes, Log: a.log,
 	})
 	desk := operation.New(operation.Config{
-		Store: store, Proposer: p.node, Images: reach, Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID, Log: a.log,
+		Store: store, Proposer: p.node, Images: reach, Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID,
+		OwnPaths: []string{a.cfg.DataDir, a.cfg.RunDir}, Log: a.log,
 	})
 	keeper := agent.New(agent.Config{
 		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
@@ -256,7 +258,7 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 			a.log.Warn("something of an interrupted import is left over", "err", err)
 		}
 	}
-	listeners, err := a.listen(p)
+	listeners, err := a.listen(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -325,8 +327,8 @@ func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent) err
 }
 
 // listen opens the doors: the control plane's port and the local socket.
-func (a *Appliance) listen(p *parts) (api.Listeners, error) {
-	public, err := net.Listen("tcp", a.cfg.Listen)
+func (a *Appliance) listen(ctx context.Context, p *parts) (api.Listeners, error) {
+	public, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
 	if err != nil {
 		return api.Listeners{}, fmt.Errorf("listen on %s (choose another with --listen): %w", a.cfg.Listen, err)
 	}
@@ -334,7 +336,7 @@ func (a *Appliance) listen(p *parts) (api.Listeners, error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return api.Listeners{}, errors.Join(err, public.Close())
 	}
-	local, err := listenPrivately(socket)
+	local, err := listenPrivately(ctx, socket)
 	if err != nil {
 		return api.Listeners{}, errors.Join(fmt.Errorf("open the local socket: %w", err), public.Close())
 	}

@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/skerryhq/skerry/netfw/netnstest"
 )
 
@@ -51,6 +53,7 @@ type Node struct {
 
 	t      testing.TB
 	bin    string
+	disk   string // mounted by Disk
 	daemon *os.Process
 	exited chan error
 	log    *buffer
@@ -101,6 +104,11 @@ func New(t testing.TB) *Node {
 		})
 		if err != nil {
 			t.Errorf("reset: %v", err)
+		}
+		if n.disk != "" {
+			if err := unix.Unmount(n.disk, 0); err != nil {
+				t.Errorf("unmount the data's disk: %v", err)
+			}
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("the node left something behind: %v", err)

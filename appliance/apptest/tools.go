@@ -2,7 +2,10 @@ package apptest
 
 import (
 	"archive/tar"
+	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -12,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/runtime/runtimetest"
@@ -80,6 +85,41 @@ func (n *Node) Archive(file, name string, cfg runtimetest.ImageConfig, layer []r
 	}
 }
 
+// Disk gives the node's data a disk of its own, before the daemon is started: a
+// small file system in a file, or in memory where there are no loop devices.
+func (n *Node) Disk(megabytes int) {
+	n.t.Helper()
+	n.disk = filepath.Join(filepath.Dir(n.RunDir), "m")
+	if err := os.Mkdir(n.disk, 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+	n.DataDir = filepath.Join(n.disk, "d")
+	file := filepath.Join(n.t.TempDir(), "disk")
+	script := fmt.Sprintf("truncate -s %dM %s && mkfs.ext4 -q -m 0 %s && mount -o loop %s %s", megabytes, file, file, file, n.disk)
+	if out, err := exec.CommandContext(n.t.Context(), "sh", "-c", script).CombinedOutput(); err != nil {
+		n.t.Logf("no loop device, using memory: %v: %s", err, out)
+		if err := unix.Mount("tmpfs", n.disk, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+}
+
+// Remote runs a skerry command outside, as somebody whose home is given.
+func (n *Node) Remote(home string, args ...string) (stdout, stderr string, status int) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, n.bin, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8", "SKERRY_LANG=en"}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	n.Outside.Must(cmd.Start)
+	if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() < 0 {
+		n.t.Fatalf("skerry %s: %v\n%s", strings.Join(args, " "), err, errs.String())
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
 // Container reads a container by its name; flags come after it.
 func (n *Node) Container(name string, flags ...string) model.Container {
 	n.t.Helper()
@@ -134,7 +174,7 @@ func (n *Node) Restored(before string) {
 			// The engine collects garbage when something is removed, and forgets
 			// removals that came while it did so: the next removal makes up for it.
 			nudged = true
-			n.Try("run", "--rm", "library/welcome", "/no/such/program")
+			n.Try("run", "--rm", "--entrypoint", "/no/such/program", "library/welcome")
 		}
 		if time.Since(begun) > 20*time.Second {
 			found, _ := filepath.Glob(filepath.Join(n.DataDir, "engine", "io.containerd.snapshotter.v1.overlayfs", "snapshots", "*"))

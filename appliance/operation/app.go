@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -151,13 +152,28 @@ func (d *Desk) mayReachHost(c access.Caller, service string, needs []string, spe
 		if m.Type != model.MountBind {
 			continue
 		}
-		for _, own := range hostPaths {
-			if m.Source == own || strings.HasPrefix(m.Source, own+"/") {
+		for _, own := range slices.Concat(hostPaths, d.cfg.OwnPaths) {
+			if within(m.Source, own) {
 				return invalid("path_invalid", "%s belongs to Skerry itself and is never given to a container", clip(m.Source)).At(at)
 			}
 		}
 	}
 	return nil
+}
+
+// within reports whether a path of the host is a folder or lies in it, also by
+// way of links.
+func within(path, folder string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		real = path // it is not there yet, or not to be seen
+	}
+	for _, p := range []string{filepath.Clean(path), real} {
+		if p == folder || strings.HasPrefix(p, folder+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // checkHostPort refuses a port that the host itself needs or that a foreign

@@ -72,7 +72,7 @@ func (d *Desk) resolve(ctx context.Context, c access.Caller, name string, pull a
 	}
 	if pull == api.PullPolicyNever {
 		return "", "", model.Errorf(model.KindNotFound, "image_not_found",
-			"the image %s is not here and pulling was forbidden: import it with `skerry image import FILE` or pull it", n.full)
+			"the image %s is not here and pulling was forbidden: import it with `skerry image import FILE` or pull it", clip(name))
 	}
 	got, err := d.pull(ctx, c, n, "", "", report)
 	if err != nil {

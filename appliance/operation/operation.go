@@ -55,6 +55,7 @@ type Config struct {
 	Images   Images
 	Holder   PortHolder
 	Control  []uint16 // the node's own ports
+	OwnPaths []string // the node's data and run folders, which no container gets
 	NodeID   string
 	Log      *slog.Logger
 }

@@ -169,6 +169,47 @@ func OCILayout(t testing.TB, name string, cfg ImageConfig, layers ...[]byte) []F
 	return append(files, blob(m), File{Name: "index.json", Body: idx})
 }
 
+// Compressed is an OCI image layout of one layer that is stored packed.
+func Compressed(t testing.TB, name string, layer, packed []byte) []File {
+	t.Helper()
+	files := OCILayout(t, name, ImageConfig{}, layer)
+	plain, zipped := Digest(layer), Digest(packed)
+	var out []File
+	for _, f := range files {
+		switch {
+		case bytes.Equal(f.Body, layer):
+			out = append(out, File{Name: "blobs/sha256/" + zipped[len("sha256:"):], Body: packed})
+		case bytes.Contains(f.Body, []byte("image.layer.v1.tar")):
+			old := []byte(fmt.Sprintf(`"digest":"%s","mediaType":"application/vnd.oci.image.layer.v1.tar","size":%d`, plain, len(layer)))
+			fresh := []byte(fmt.Sprintf(`"digest":"%s","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":%d`, zipped, len(packed)))
+			if !bytes.Contains(f.Body, old) {
+				t.Fatalf("the manifest is not as expected: %s", f.Body)
+			}
+			body := bytes.Replace(f.Body, old, fresh, 1)
+			was, is := Digest(f.Body), Digest(body)
+			out = append(out, File{Name: "blobs/sha256/" + is[len("sha256:"):], Body: body})
+			for i := range files {
+				if files[i].Name == "index.json" {
+					files[i].Body = bytes.Replace(files[i].Body, []byte(was), []byte(is), 1)
+					files[i].Body = bytes.Replace(files[i].Body, fmt.Appendf(nil, `"size":%d`, len(f.Body)), fmt.Appendf(nil, `"size":%d`, len(body)), 1)
+				}
+			}
+		default:
+			out = append(out, f)
+		}
+	}
+	for i := range out {
+		if out[i].Name == "index.json" {
+			for _, f := range files {
+				if f.Name == "index.json" {
+					out[i].Body = f.Body
+				}
+			}
+		}
+	}
+	return out
+}
+
 // ImportBusybox imports the busybox image and returns its digest.
 func (h *Host) ImportBusybox() string {
 	h.t.Helper()
