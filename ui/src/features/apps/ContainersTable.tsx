@@ -44,7 +44,7 @@ export function ContainersTable({ containers, onLogs }: { containers: Container[
           { key: 'memory', title: t('measure.memory'), align: 'right' as const, responsive: ['sm' as const], render: (_: unknown, container: Container) => <Figure container={container} of={memory} /> },
         ]
       : []),
-    { key: 'restarts', title: t('column.restarts'), align: 'right', responsive: ['lg'], render: (_, { status }) => <span className="sk-number">{status.restarts}</span> },
+    { key: 'restarts', title: t('column.restarts'), align: 'right', responsive: ['lg'], render: (_, { status }) => <span className="sk-number">{Math.max(0, status.task - 1)}</span> },
     { key: 'since', title: t('column.since'), align: 'right', responsive: ['md'], render: (_, { status }) => <span className="sk-nowrap"><Time at={status.phase === 'running' ? status.startedAt : (status.finishedAt ?? status.startedAt)} /></span> },
     { key: 'actions', title: <span className="sk-visually-hidden">{t('column.actions')}</span>, align: 'right', width: 96, render: (_, container) => <RowActions container={container} onLogs={onLogs} /> },
   ]
