@@ -128,7 +128,7 @@ func OpenWith(cfg Config, s Stores) (*Node, error) {
 	slots := make(chan struct{}, pipelineDepth)
 	n.done.Go(func() { n.follow(lead) })
 	n.done.Go(func() { n.submit(slots, inflight) })
-	n.done.Go(func() { n.collect(slots, inflight); close(n.ended) })
+	go func() { n.collect(slots, inflight); close(n.ended) }() // ends as Close describes
 	return n, nil
 }
 
@@ -235,11 +235,23 @@ func (n *Node) Snapshot(ctx context.Context) error {
 // Stats are raft's own figures, by their names.
 func (n *Node) Stats() map[string]string { return n.raft.Stats() }
 
-// Close ends this node's part. What was acknowledged is on disk.
+// closePatience is how long Close waits for entries that are on their way.
+const closePatience = 5 * time.Second
+
+// Close ends this node's part. What was acknowledged is on disk. Entries on
+// their way are answered first: raft forgets those that it holds when it is shut
+// down, and nobody hears of them again but by the time-out of Propose.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		close(n.closing)
 		n.fsm.Close()
+		patience := time.NewTimer(closePatience)
+		defer patience.Stop()
+		select {
+		case <-n.ended:
+		case <-patience.C:
+			n.log.Warn("some changes were not answered in time; whether they were made is seen after the next start")
+		}
 		err := n.raft.Shutdown().Error()
 		n.done.Wait()
 		if n.stores.Close != nil {

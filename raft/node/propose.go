@@ -69,16 +69,18 @@ func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, er
 	if err != nil {
 		return Result{}, err
 	}
+	var late <-chan time.Time // a timer costs less than a context with a deadline
 	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
-		defer cancel()
+		t := time.NewTimer(defaultTimeout)
+		defer t.Stop()
+		late = t.C
 	}
 	select {
 	case n.proposals <- p:
 	case <-ctx.Done():
-		return Result{}, &model.Error{Kind: model.KindUnavailable, Code: "busy",
-			Detail: "the cluster takes no more changes at the moment; try again", Err: context.Cause(ctx)}
+		return Result{}, busy(context.Cause(ctx))
+	case <-late:
+		return Result{}, busy(context.DeadlineExceeded)
 	case <-n.closing:
 		return Result{}, errClosing()
 	}
@@ -87,6 +89,8 @@ func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, er
 		return r.give()
 	case <-ctx.Done():
 		return Result{}, unknown(context.Cause(ctx))
+	case <-late:
+		return Result{}, unknown(context.DeadlineExceeded)
 	case <-n.ended:
 	}
 	select {
@@ -113,7 +117,7 @@ func (r reply) give() (Result, error) {
 // prepare encodes commands, in the caller's goroutine.
 func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 	p := &proposal{envelopes: make([][]byte, len(cmds)), copies: make([]command.Command, 0, len(cmds)), done: make(chan reply, 1)}
-	level := n.View().FeatureLevel()
+	level := n.fsm.Store().FeatureLevel()
 	for i, c := range cmds {
 		if need := c.Type().MinLevel(); need > level {
 			if level == 0 {
@@ -250,7 +254,7 @@ func fromRaft(err error) error {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return &model.Error{Kind: model.KindUnavailable, Code: "no_leader", Detail: "no leader can take this change at the moment; try again", Err: err}
 	case errors.Is(err, raft.ErrEnqueueTimeout):
-		return &model.Error{Kind: model.KindUnavailable, Code: "busy", Detail: "the cluster takes no more changes at the moment; try again", Err: err}
+		return busy(err)
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore), errors.Is(err, raft.ErrRaftShutdown):
 		return unknown(err)
 	default:
@@ -262,6 +266,11 @@ func unknown(cause error) error {
 	return &model.Error{Kind: model.KindUnavailable, Code: "outcome_unknown",
 		Detail: "whether this change was made is not known yet; look again before repeating it",
 		Err:    fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)}
+}
+
+// busy is the answer for what was never handed to raft.
+func busy(cause error) error {
+	return &model.Error{Kind: model.KindUnavailable, Code: "busy", Detail: "the cluster takes no more changes at the moment; try again", Err: cause}
 }
 
 func errClosing() error {

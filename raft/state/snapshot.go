@@ -127,6 +127,7 @@ func (s *Store) Restore(r io.Reader) error {
 		return err
 	}
 	close(s.cur.Swap(g).abandoned)
+	s.level.Store(s.View().FeatureLevel())
 	s.signalEvents()
 	return nil
 }

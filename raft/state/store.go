@@ -25,6 +25,7 @@ import (
 type Store struct {
 	cur    atomic.Pointer[generation]
 	events atomic.Pointer[chan struct{}] // closed and replaced by every commit that adds events
+	level  atomic.Uint64                 // View.FeatureLevel of the newest commit
 }
 
 // generation is one life of the database; Restore begins a new one.
@@ -54,6 +55,9 @@ func newGeneration() *generation {
 func (s *Store) View() *View {
 	return &View{txn: s.cur.Load().db.Txn(false)}
 }
+
+// FeatureLevel is View().FeatureLevel() for every proposal to ask, without a view.
+func (s *Store) FeatureLevel() uint64 { return s.level.Load() }
 
 // EventSignal gives a channel that is closed at the next commit that adds
 // events, or at a Restore. Take it before reading, so that nothing is missed:
@@ -92,7 +96,9 @@ func (s *Store) Apply(entries []Entry) [][]command.Outcome {
 		}
 		t.end()
 	}
+	level := t.v.FeatureLevel()
 	t.txn.Commit()
+	s.level.Store(level)
 	if t.newEvents {
 		s.signalEvents()
 	}
