@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/skerryhq/skerry/raft/fsm"
 	"github.com/skerryhq/skerry/raft/model"
@@ -72,7 +73,7 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 	switch {
 	case err == nil:
 		return db, nil
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, &model.Error{Kind: model.KindConflict, Code: "data_in_use",
 			Detail: fmt.Sprintf("another process has %s open; end that one first", path), Err: err}
 	case model.CodeOf(err) != "":

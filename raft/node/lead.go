@@ -17,7 +17,7 @@ var errTermOver = errors.New("this node no longer leads")
 type terms struct {
 	mu      sync.Mutex
 	number  uint64          // guarded by mu; rises with every term of ours
-	ctx     context.Context // guarded by mu; nil while another node leads; ends with the term
+	ctx     context.Context //nolint:containedctx // guarded by mu; nil while another node leads; ends with the term
 	changed chan struct{}   // guarded by mu; closed and replaced at every change
 }
 
@@ -37,7 +37,7 @@ func (n *Node) follow(lead <-chan bool) {
 		if ctx != nil {
 			n.terms.number++
 		}
-		n.terms.ctx = ctx
+		n.terms.ctx = ctx //nolint:fatcontext // replaced, not nested
 		close(n.terms.changed)
 		n.terms.changed = make(chan struct{})
 	}

@@ -40,5 +40,5 @@ func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 			args[i+1] = f
 		}
 	}
-	s.log.Log(context.Background(), to, msg, args...)
+	s.log.Log(context.Background(), to, msg, args...) //nolint:sloglint // the message is raft's
 }

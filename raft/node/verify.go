@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
@@ -48,7 +49,7 @@ func verifyFile(path string) error {
 		}
 		return errors.Join(db.View(readAll), db.Close())
 	})
-	if err == nil || errors.Is(err, bbolt.ErrTimeout) {
+	if err == nil || errors.Is(err, bbolterrors.ErrTimeout) {
 		return err
 	}
 	return damaged(path, err)
