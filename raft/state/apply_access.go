@@ -155,7 +155,7 @@ func (t *tx) putAPIToken(c *command.PutAPIToken) *model.Error {
 	if err := checkName(n.Name); err != nil {
 		return err
 	}
-	whose := " for user " + n.UserID
+	var whose string
 	if n.UserID == "" { // made by the local administrator, who has no row; only the token's role bounds it
 		whose = " among the tokens of no user"
 	} else if owner, ok := t.v.User(n.UserID); ok {
