@@ -116,7 +116,8 @@ func (r *Runtime) stored(ctx context.Context, d digest.Digest, names []string) (
 
 // explainImage turns the image store's errors into what a person reads.
 func explainImage(what string, err error) error {
-	kind, code := model.KindInternal, ""
+	var kind model.Kind
+	var code string
 	switch {
 	case errors.Is(err, image.ErrRefused):
 		kind, code = model.KindInvalid, "image_refused"
