@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,14 +63,14 @@ func loadIdentity(dataDir string) (identity, error) {
 // claim makes the node's folders and makes sure that no other daemon has them,
 // nor the network namespace: two nodes would fight over chains, interfaces and
 // the resolver's address. The locks go with the process, however it ends.
-func claim(cfg config.Config) (release func(), err error) {
+func claim(ctx context.Context, cfg config.Config) (release func(), err error) {
 	for dir, mode := range map[string]os.FileMode{cfg.DataDir: 0o711, cfg.RunDir: 0o711} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return nil, fmt.Errorf("make %s: %w", dir, err)
 		}
 	}
 	// An abstract socket belongs to the network namespace and needs no file.
-	door, err := net.Listen("unix", "@skerry-node")
+	door, err := (&net.ListenConfig{}).Listen(ctx, "unix", "@skerry-node")
 	if err != nil {
 		return nil, fmt.Errorf("another Skerry node runs in this network namespace: end it first (skerry reset), or give this one a namespace of its own: %w", err)
 	}
@@ -101,10 +102,10 @@ func claim(cfg config.Config) (release func(), err error) {
 
 // listenPrivately opens a unix socket that only its owner may use, from its
 // first moment on.
-func listenPrivately(path string) (net.Listener, error) {
+func listenPrivately(ctx context.Context, path string) (net.Listener, error) {
 	old := syscall.Umask(0o177)
 	defer syscall.Umask(old)
-	return net.Listen("unix", path)
+	return (&net.ListenConfig{}).Listen(ctx, "unix", path)
 }
 
 // hostNames lists the names and addresses that the node's certificate covers.
@@ -151,7 +152,7 @@ func advertised(cfg config.Config) string {
 		return a.String()
 	}
 	// Connecting a datagram socket asks the kernel for a route and sends nothing.
-	if c, err := net.Dial("udp", "192.0.2.1:9"); err == nil {
+	if c, err := net.Dial("udp", "192.0.2.1:9"); err == nil { //nolint:noctx // it waits for nothing
 		defer c.Close()
 		if a, ok := c.LocalAddr().(*net.UDPAddr); ok && !a.IP.IsUnspecified() {
 			return a.IP.String()

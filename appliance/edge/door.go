@@ -62,16 +62,16 @@ func Await(ctx context.Context, runDir string, version uint64) (Status, error) {
 }
 
 // openDoor takes over the socket of an edge that ended.
-func (e *edge) openDoor() (net.Listener, error) {
+func (e *edge) openDoor(ctx context.Context) (net.Listener, error) {
 	path := filepath.Join(e.cfg.RunDir, doorName)
-	if c, err := net.Dial("unix", path); err == nil {
+	if c, err := net.Dial("unix", path); err == nil { //nolint:noctx // were it cancelled, it would look as if no other edge were there
 		c.Close()
 		return nil, fmt.Errorf("another edge answers at %s", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start the edge: %w", err), server.Close())
 	}
-	door, err := e.openDoor()
+	door, err := e.openDoor(ctx)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start the edge: %w", err), watch.Close(), server.Close())
 	}
