@@ -44,7 +44,11 @@ func decodeOptional(c *gin.Context, v any) error {
 }
 
 func contentType(r *http.Request, want ...string) error {
-	have, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	given := r.Header.Get("Content-Type")
+	if given == want[0] {
+		return nil
+	}
+	have, _, err := mime.ParseMediaType(given)
 	if err == nil {
 		for _, w := range want {
 			if have == w {
@@ -132,9 +136,12 @@ func (s *Server) done(c *gin.Context, status int) {
 	c.Writer.WriteHeaderNow()
 }
 
+var noStore = []string{"no-store"} // shared by all replies: nobody changes a header in place
+
 func (s *Server) stamp(c *gin.Context) {
-	c.Header(headerIndex, strconv.FormatUint(s.cluster.AppliedIndex(), 10))
-	c.Header("Cache-Control", "no-store")
+	h := c.Writer.Header()
+	h[headerIndex] = []string{strconv.FormatUint(s.cluster.AppliedIndex(), 10)}
+	h["Cache-Control"] = noStore
 }
 
 // reply is ok or fail.
