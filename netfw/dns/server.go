@@ -72,7 +72,7 @@ func NewServer(ctx context.Context, cfg Config) (*Server, error) {
 	// With port 0 (tests) TCP follows the port that UDP was given.
 	tcp, err := open.Listen(ctx, "tcp4", udp.LocalAddr().String())
 	if err != nil {
-		udp.Close()
+		_ = udp.Close()
 		return nil, fmt.Errorf("serve names by TCP: %w", err)
 	}
 	s := &Server{cfg: cfg, udp: udp, tcp: newFairListener(tcp), forward: newForwarder(cfg.ResolvConf, cfg.Listen.Addr())}

@@ -238,7 +238,7 @@ func (c carrier) Close() error { return unix.Close(int(c)) }
 // a second later, and until then drops what the container sends. Asking for the link state makes it look at once, from
 // Linux 6.8 on; before that there is no such way, and the container's first packet may have to be sent again.
 func (c carrier) settle() error {
-	type query struct{ command, data uint32 }
+	type query struct{ command, _ uint32 } // the kernel writes its answer into the second
 	request := struct {
 		name  [unix.IFNAMSIZ]byte
 		query *query

@@ -181,7 +181,7 @@ func (l *Links) Ensure(ctx context.Context, s Spec) (Attachment, error) {
 	if err != nil {
 		return out, fmt.Errorf("connect container %s: %w", s.ID, err)
 	}
-	defer wire.Close()
+	defer func() { _ = wire.Close() }()
 	if err := l.hostSide(s, out.Veth); err != nil {
 		return out, fmt.Errorf("connect container %s to the host: %w", s.ID, err)
 	}
