@@ -117,7 +117,7 @@ func (r *Runtime) CopyOut(ctx context.Context, id workload.ID, name string, w io
 }
 
 type packer struct {
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // a packer lives as long as one call
 	tw   *tar.Writer
 	seen map[[2]uint64]string // names of files that have several
 }
@@ -227,7 +227,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 type contextReader struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // io.Reader has no context
 	r   io.Reader
 }
 

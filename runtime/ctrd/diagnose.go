@@ -18,11 +18,11 @@ import (
 func (r *Runtime) diagnose(ctx context.Context, f *facts) *workload.CommandError {
 	c, err := r.client.ContainerService().Get(ctx, string(f.spec.ID))
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // the start's own error is what is reported then
 	}
 	oci, err := decodeSpec(c)
 	if err != nil || oci.Process == nil || len(oci.Process.Args) == 0 {
-		return nil
+		return nil //nolint:nilerr // as above
 	}
 	var found *workload.CommandError
 	err = r.withLayer(f.mounts, f.spec.Mounts, true, func(t *tree) error {

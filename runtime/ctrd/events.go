@@ -48,7 +48,7 @@ func (r *Runtime) follow(ctx context.Context, handle func(workload.Event)) error
 	handle(workload.Event{Kind: workload.EventResync, At: time.Now()})
 	var g errgroup.Group
 	g.SetLimit(settling)
-	defer g.Wait()
+	defer func() { _ = g.Wait() }() // its functions give no errors
 	for {
 		select {
 		case env := <-stream:

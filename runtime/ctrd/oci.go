@@ -108,10 +108,10 @@ func buildSpec(w *workload.Spec, img *ocispec.Image, who identity) (*specs.Spec,
 	return s, nil
 }
 
-// seccompProfile is Docker's default profile without the x32 ABI. Compiling the
-// filter for a third architecture costs 25 ms of every start, and no distribution's
-// kernel has x32 switched on; its system calls end the process, as unknown
-// architectures do.
+// seccompProfile is Docker's default profile without the x32 ABI. Compiling
+// the filter is the largest single part of runc create that was found;
+// docs/adr/0007. No distribution's kernel has x32 switched on; its system calls
+// end the process, as unknown architectures do.
 func seccompProfile(s *specs.Spec) (*specs.LinuxSeccomp, error) {
 	p, err := seccomp.GetDefaultProfile(s)
 	if err != nil {

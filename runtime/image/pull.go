@@ -130,11 +130,11 @@ type meter struct {
 }
 
 // expect adds up what the image will bring in.
-func (m *meter) expect(d ocispec.Descriptor, max int64) error {
+func (m *meter) expect(d ocispec.Descriptor, limit int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.total += d.Size; m.total > max || m.total < 0 {
-		return refuse("the image is larger than %d bytes", max)
+	if m.total += d.Size; m.total > limit || m.total < 0 {
+		return refuse("the image is larger than %d bytes", limit)
 	}
 	return nil
 }

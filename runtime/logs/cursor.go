@@ -174,7 +174,7 @@ func tailFile(dir string, at place, buf []byte, each func(s Stream, data []byte)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	for {
 		line, ok, err := c.next()
 		if err != nil || !ok {

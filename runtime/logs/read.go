@@ -171,7 +171,7 @@ func (r *reader) file(ctx context.Context, at place, sub *subscription, session 
 	if err != nil {
 		return nil, err
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	for {
 		// The questions come before the reading: whatever was written before the answer is read after it.
 		live := r.o.Follow && r.sameSession(session)

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrInvalid: the id cannot name a volume.
+// ErrInvalid says that the id cannot name a volume.
 var ErrInvalid = errors.New("invalid volume")
 
 // Store is the volumes of one host.

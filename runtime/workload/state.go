@@ -6,19 +6,20 @@ import "time"
 type Phase string
 
 const (
-	// PhaseCreated: the layer exists and nothing has been started yet.
+	// PhaseCreated says that the layer exists and nothing has been started yet.
 	PhaseCreated Phase = "created"
-	// PhaseRunning: the main process runs.
+	// PhaseRunning says that the main process runs.
 	PhaseRunning Phase = "running"
-	// PhasePaused: the main process is frozen.
+	// PhasePaused says that the main process is frozen.
 	PhasePaused Phase = "paused"
-	// PhaseStopped: the main process has ended; the layer is kept.
+	// PhaseStopped says that the main process has ended; the layer is kept.
 	PhaseStopped Phase = "stopped"
 )
 
 // Reason says in one word why a container is stopped.
 type Reason string
 
+// Why a container is stopped.
 const (
 	ReasonNone      Reason = ""
 	ReasonExited    Reason = "exited"            // ended by itself
@@ -29,6 +30,7 @@ const (
 	ReasonLost      Reason = "lost"              // host or engine ended it and nobody saw the exit code
 )
 
+// Exit codes of containers whose command never ran, as shells give them.
 const (
 	ExitNotExecutable   = 126
 	ExitCommandNotFound = 127
@@ -62,6 +64,7 @@ type State struct {
 // EventKind says what happened.
 type EventKind string
 
+// What can happen to a container.
 const (
 	EventStarted EventKind = "started"
 	EventExit    EventKind = "exit"
