@@ -141,7 +141,7 @@ func becomeEngine(args []string, stderr io.Writer) error {
 	}
 	argv := set.Args()
 	if *bundles == "" || *kept == "" || len(argv) == 0 {
-		return errors.New("usage: skerry-nodeproc engine --bundles DIR --exits DIR -- PROGRAM ARGUMENT...")
+		return errors.New("usage: skerry-nodeproc engine --bundles DIR --exits DIR -- PROGRAM [ARGUMENT ...]")
 	}
 	if err := exits.Keep(*bundles, *kept); err != nil {
 		fmt.Fprintf(stderr, "skerry-nodeproc engine: %v; starting all the same\n", err)

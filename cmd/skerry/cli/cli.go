@@ -61,8 +61,6 @@ type app struct {
 	lang     string
 	runDir   string
 	host     string
-	token    string
-	caPin    string
 	tenant   string
 	json     bool
 	detach   bool

@@ -302,7 +302,7 @@ func (a *app) follow(ctx context.Context, ct model.Container) (int, error) {
 		}
 	}
 	stopFollow()
-	<-read
+	<-read //nolint:errcheck // the reading was cut off: what it missed is read again
 	return l.rest(ctx, ct, result, nil)
 }
 

@@ -170,9 +170,8 @@ func (a *app) updateService(ctx context.Context, word string, u client.ServiceUp
 // updateFlags are the flags of `service update`.
 type updateFlags struct {
 	specFlags
-	image    string
-	envRm    []string
-	portsSet bool
+	image string
+	envRm []string
 }
 
 func (a *app) serviceUpdateCommand() *cobra.Command {

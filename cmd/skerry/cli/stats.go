@@ -128,7 +128,7 @@ func (a *app) liveStats(ctx context.Context, of []model.Container) error {
 	}
 	for {
 		if err := pause(ctx, time.Second); err != nil {
-			return nil //nolint:nilerr // an interrupt is how this command ends
+			return nil // an interrupt is how this command ends
 		}
 		mu.Lock()
 		var all []measured

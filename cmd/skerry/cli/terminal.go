@@ -91,7 +91,7 @@ func (a *app) terminalSize() (cols, rows int) {
 func (s *session) run(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer s.ws.CloseNow()
+	defer func() { _ = s.ws.CloseNow() }()
 	if s.tty {
 		restore := s.raw()
 		defer restore()
@@ -177,12 +177,12 @@ func (s *session) sendInput(ctx context.Context, in io.Reader) error {
 				}
 			}
 			if len(data) > 0 && s.write(ctx, chStdin, data) != nil {
-				return nil // the session has ended; receive knows why
+				return nil //nolint:nilerr // the session has ended; receive knows why
 			}
 		}
 		if err != nil {
 			_ = s.control(ctx, control{CloseStdin: true})
-			return nil
+			return nil //nolint:nilerr // however the input ended, the command may still have output
 		}
 	}
 }
