@@ -56,14 +56,14 @@ func OpenBox(path string) (*Box, error) {
 	return &Box{aead: aead}, nil
 }
 
-// Seal encrypts clear for a purpose, such as "ca-key".
-func (b *Box) Seal(purpose string, clear []byte) (model.Sealed, error) {
+// Seal encrypts plain for a purpose, such as "ca-key".
+func (b *Box) Seal(purpose string, plain []byte) (model.Sealed, error) {
 	nonce := make([]byte, b.aead.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	out := append([]byte{sealVersion}, nonce...)
-	return b.aead.Seal(out, nonce, clear, []byte(purpose)), nil
+	return b.aead.Seal(out, nonce, plain, []byte(purpose)), nil
 }
 
 // Open decrypts what Seal made for the same purpose. Errors: ErrSeal.
@@ -72,11 +72,11 @@ func (b *Box) Open(purpose string, sealed model.Sealed) ([]byte, error) {
 	if len(sealed) < 1+n || sealed[0] != sealVersion {
 		return nil, ErrSeal
 	}
-	clear, err := b.aead.Open(nil, sealed[1:1+n], sealed[1+n:], []byte(purpose))
+	plain, err := b.aead.Open(nil, sealed[1:1+n], sealed[1+n:], []byte(purpose))
 	if err != nil {
 		return nil, ErrSeal
 	}
-	return clear, nil
+	return plain, nil
 }
 
 // writeFile writes a private file so that it is there whole or not at all.

@@ -64,7 +64,7 @@ func Ensure(ctx context.Context, cfg Config) (*Client, error) {
 	defer func() {
 		if !mine { // another caller's was first, or ours is no use: it must not come up later by itself
 			_ = started.Kill()
-			<-ended
+			<-ended //nolint:errcheck // it was killed: how it ended says nothing
 		}
 	}()
 	deadline := time.NewTimer(startPatience)
@@ -181,7 +181,7 @@ func Keep(ctx context.Context, cfg Config, specs []Spec, log *slog.Logger) error
 		began := time.Now()
 		err := keepOnce(ctx, cfg, specs)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx is how this ends
 		}
 		wait := back.after(time.Since(began))
 		log.Warn("process parent is replaced", "retry_in_ms", wait.Milliseconds(), "err", err)
