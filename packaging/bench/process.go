@@ -154,7 +154,7 @@ func (d *daemon) ready(ctx context.Context, probe func(context.Context) error) e
 		select {
 		case exit := <-d.done:
 			d.done <- exit
-			return fmt.Errorf("%s ended before it was ready (%v): %s", d.cmd.Path, exit, tail(d.log))
+			return fmt.Errorf("%s ended before it was ready (%v): %s", d.cmd.Path, exit, tail(d.log)) //nolint:errorlint // exit may be nil
 		case <-ctx.Done():
 			return fmt.Errorf("%s was not ready: %w: %s", d.cmd.Path, err, tail(d.log))
 		case <-time.After(20 * time.Millisecond):
