@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/apptest/debimage"
@@ -161,6 +162,7 @@ func freePort() (int, error) {
 // startPropose opens a node of one member on disk, with a cluster. What it writes
 // are new volumes, about as long as etcd's values.
 func startPropose(ctx context.Context, scratch string) (writer, func() error, error) {
+	debug.SetGCPercent(200) // as `skerry daemon` does
 	n, err := node.Open(node.Config{Dir: filepath.Join(scratch, "raft"), ID: "bench", Version: "bench"})
 	if err != nil {
 		return writer{}, nil, err
