@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -192,7 +193,6 @@ type fakeRuntime struct {
 	lines []LogLine
 	more  chan struct{} // closed and replaced when lines are added
 	files map[string]string
-	sizes []Size
 	sent  []string // signals
 }
 
@@ -314,7 +314,7 @@ func (f *fakeRuntime) ReadArchive(ctx context.Context, c *model.Container, path 
 func (f *fakeRuntime) WriteArchive(_ context.Context, _ *model.Container, path string, body io.Reader) error {
 	for r := tar.NewReader(body); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

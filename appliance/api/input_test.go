@@ -41,7 +41,7 @@ func TestBadInput(t *testing.T) {
 		{"cut JSON", "POST", "/volumes", `{"name": "a"`, nil, 400, "json_invalid", "", "ends in the middle"},
 		{"text behind", "POST", "/volumes", `{"name": "a"} {"name": "b"}`, nil, 400, "json_invalid", "", "behind the end"},
 		{"no object", "POST", "/volumes", `["a"]`, nil, 400, "field_invalid", "", "a list stands where an object belongs"},
-		{"unknown field", "POST", "/volumes", `{"name": "a", "nmae": "b"}`, nil, 400, "field_unknown", "nmae", `did you mean "name"`},
+		{"unknown field", "POST", "/volumes", `{"name": "a", "nmae": "b"}`, nil, 400, "field_unknown", "nmae", `did you mean "name"`}, //nolint:misspell // the mistake under test
 		{"unknown field below", "POST", "/apps", `{"name": "a", "services": {"web": {"container": {"image": "x", "imagee": "y"}}}}`, nil, 400, "field_unknown", "services.web.container.imagee", "did you mean"},
 		{"wrong type", "POST", "/apps", `{"name": "a", "services": {"web": {"container": {"image": "x", "memoryBytes": "1G"}}}}`, nil, 400, "field_invalid", "services.web.container.memoryBytes", `the text "1G" stands where a whole number belongs`},
 		{"wrong address", "POST", "/apps", `{"name": "a", "services": {"web": {"container": {"image": "x"}, "ports": [{"containerPort": 80, "hostIp": "300.1.1.1"}]}}}`, nil, 400, "field_invalid", "services.web.ports[0].hostIp", `"300.1.1.1" does not fit`},

@@ -67,7 +67,7 @@ func (f *finder) value(t reflect.Type, path string) error {
 	}
 	tok, err := f.dec.Token()
 	if err != nil || tok == nil {
-		return nil // syntax was checked before; null fits everything
+		return nil //nolint:nilerr // syntax was checked before; null fits everything
 	}
 	if d, ok := tok.(json.Delim); ok {
 		return f.compound(d, t, path)
@@ -104,7 +104,7 @@ func (f *finder) object(t reflect.Type, path string) error {
 	for f.dec.More() {
 		tok, err := f.dec.Token()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // as in value: parse has an answer of its own then
 		}
 		name, _ := tok.(string)
 		ft, ok := lookup(fields, name)
@@ -123,7 +123,7 @@ func (f *finder) entries(t reflect.Type, path string) error {
 	for f.dec.More() {
 		tok, err := f.dec.Token()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // as in value: parse has an answer of its own then
 		}
 		name, _ := tok.(string)
 		if err := f.value(t.Elem(), under(path, name)); err != nil {
