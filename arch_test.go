@@ -47,7 +47,7 @@ var pure = []string{"appliance/deploy", "appliance/scheduler", "appliance/ipallo
 var impure = []string{"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand", "log", "log/slog"}
 
 type pkg struct {
-	ImportPath, Dir, Doc                string
+	ImportPath, Dir, Doc               string
 	Imports, TestImports, XTestImports []string
 	GoFiles                            []string
 }
