@@ -154,7 +154,7 @@ func tail(s string, lines int) string {
 func (n *Node) Daemon(flags ...string) {
 	n.t.Helper()
 	argv := append([]string{n.bin, "daemon", "--data-dir", n.DataDir, "--run-dir", n.RunDir, "--name", "n1", "--log-level", "debug"}, flags...)
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it lives until the test ends it
+	cmd := exec.Command(argv[0], argv[1:]...) // it lives until the test ends it
 	cmd.Stdout, cmd.Stderr = n.log, n.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	n.Host.Must(cmd.Start)
