@@ -18,14 +18,7 @@ func (w *walker) collectScalar(n *yaml.Node, where, pattern, text string) {
 	case "name":
 		w.name = text
 	case "services.*.ports.[]":
-		specs, err := ParsePorts(text)
-		if err != nil {
-			w.refuse(at(n), where, "%s", err.Error())
-			return
-		}
-		for _, s := range specs {
-			w.addPort(service, where, at(n), s)
-		}
+		w.addPorts(n, service, where, text)
 	case "services.*.volumes.[]":
 		m, err := ParseMount(text)
 		if err != nil {
@@ -120,18 +113,19 @@ func (w *walker) longPort(n *yaml.Node, service, where string, f map[string]stri
 	if f["protocol"] != "" {
 		text += "/" + f["protocol"]
 	}
+	w.addPorts(n, service, where, text)
+}
+
+// addPorts takes ports in short form.
+func (w *walker) addPorts(n *yaml.Node, service, where, text string) {
 	specs, err := ParsePorts(text)
 	if err != nil {
 		w.refuse(at(n), where, "%s", err.Error())
 		return
 	}
 	for _, s := range specs {
-		w.addPort(service, where, at(n), s)
+		w.ports[service] = append(w.ports[service], portAt{s, at(n), where})
 	}
-}
-
-func (w *walker) addPort(service, where string, p pos, s model.PortSpec) {
-	w.ports[service] = append(w.ports[service], portAt{s, p, where})
 }
 
 func (w *walker) longMount(n *yaml.Node, service, where string, found []entry) {
