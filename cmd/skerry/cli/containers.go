@@ -289,13 +289,9 @@ func (a *app) detachFlag(c *cobra.Command) {
 func (a *app) stopCommand() *cobra.Command {
 	var timeout, sig string
 	c := a.Command("stop [flags] NAME...", "stop", func(cmd *cobra.Command, args []string) error {
-		in := client.StopInput{Signal: sig}
-		if timeout != "" {
-			n, err := seconds(timeout)
-			if err != nil {
-				return usagef("--time %v", err)
-			}
-			in.GraceSeconds = &n
+		in, err := stopInput(timeout, sig)
+		if err != nil {
+			return err
 		}
 		conn, err := a.connect()
 		if err != nil {
@@ -311,6 +307,19 @@ func (a *app) stopCommand() *cobra.Command {
 	a.detachFlag(c)
 	c.ValidArgsFunction = a.complete(a.containerNames, a.appNames)
 	return c
+}
+
+// stopInput is what --time and --signal ask for; both may be empty.
+func stopInput(timeout, sig string) (client.StopInput, error) {
+	in := client.StopInput{Signal: sig}
+	if timeout != "" {
+		n, err := seconds(timeout)
+		if err != nil {
+			return in, usagef("--time %v", err)
+		}
+		in.GraceSeconds = &n
+	}
+	return in, nil
 }
 
 func (a *app) startCommand() *cobra.Command {
@@ -344,13 +353,9 @@ func containerFailure(c model.Container) error {
 func (a *app) restartCommand() *cobra.Command {
 	var timeout string
 	c := a.Command("restart [flags] NAME...", "restart", func(cmd *cobra.Command, args []string) error {
-		in := client.StopInput{}
-		if timeout != "" {
-			n, err := seconds(timeout)
-			if err != nil {
-				return usagef("--time %v", err)
-			}
-			in.GraceSeconds = &n
+		in, err := stopInput(timeout, "")
+		if err != nil {
+			return err
 		}
 		conn, err := a.connect()
 		if err != nil {

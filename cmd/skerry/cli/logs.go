@@ -169,33 +169,42 @@ func (a *app) complain(conditions []model.Condition) {
 }
 
 func (a *app) logCommands() []*cobra.Command {
-	var follow, timestamps bool
-	var since, until, tail string
+	var o logFlags
 	c := a.Command("logs [flags] NAME", "logs", func(cmd *cobra.Command, args []string) error {
-		q, err := logQuery(follow, timestamps, since, until, tail)
+		q, err := o.query()
 		if err != nil {
 			return err
 		}
 		return a.logs(cmd.Context(), args[0], q)
 	})
 	c.Args = a.exactly(1)
-	f := c.Flags()
-	f.BoolVarP(&follow, "follow", "f", false, a.say("flag.follow"))
-	f.BoolVarP(&timestamps, "timestamps", "t", false, a.say("flag.timestamps"))
-	f.StringVar(&since, "since", "", a.say("flag.since"))
-	f.StringVar(&until, "until", "", a.say("flag.until"))
-	f.StringVarP(&tail, "tail", "n", "all", a.say("flag.tail"))
+	o.add(a, c)
 	c.ValidArgsFunction = a.complete(a.containerNames, a.appNames, a.serviceNames)
 	return []*cobra.Command{c}
 }
 
-// logQuery checks the flags of a log command.
-func logQuery(follow, timestamps bool, since, until, tail string) (client.ContainerLogsParams, error) {
-	q := client.ContainerLogsParams{Follow: follow, Since: since, Until: until, Timestamps: timestamps}
-	if tail != "all" && tail != "" {
-		n, err := strconv.Atoi(tail)
+// logFlags are the flags of a log command.
+type logFlags struct {
+	follow, timestamps bool
+	since, until, tail string
+}
+
+func (o *logFlags) add(a *app, c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVarP(&o.follow, "follow", "f", false, a.say("flag.follow"))
+	f.BoolVarP(&o.timestamps, "timestamps", "t", false, a.say("flag.timestamps"))
+	f.StringVar(&o.since, "since", "", a.say("flag.since"))
+	f.StringVar(&o.until, "until", "", a.say("flag.until"))
+	f.StringVarP(&o.tail, "tail", "n", "all", a.say("flag.tail"))
+}
+
+// query checks the flags.
+func (o *logFlags) query() (client.ContainerLogsParams, error) {
+	q := client.ContainerLogsParams{Follow: o.follow, Since: o.since, Until: o.until, Timestamps: o.timestamps}
+	if o.tail != "all" && o.tail != "" {
+		n, err := strconv.Atoi(o.tail)
 		if err != nil || n < 0 {
-			return q, usagef("--tail %s: write a number of lines or all", tail)
+			return q, usagef("--tail %s: write a number of lines or all", o.tail)
 		}
 		q.Tail = &n
 	}

@@ -288,10 +288,9 @@ func (u *updateFlags) container(a *app, c model.ContainerSpec, changed func(stri
 }
 
 func (a *app) serviceLogsCommand() *cobra.Command {
-	var follow, timestamps bool
-	var since, until, tail string
+	var o logFlags
 	c := a.Command("logs [flags] NAME", "service.logs", func(cmd *cobra.Command, args []string) error {
-		q, err := logQuery(follow, timestamps, since, until, tail)
+		q, err := o.query()
 		if err != nil {
 			return err
 		}
@@ -304,7 +303,7 @@ func (a *app) serviceLogsCommand() *cobra.Command {
 			return err
 		}
 		l := newLogReader(a, a.Stdout, a.Stderr)
-		l.timestamps, l.prefix = timestamps, true
+		l.timestamps, l.prefix = o.timestamps, true
 		p := client.ServiceLogsParams(q)
 		p.Tenant, p.Timestamps = s.TenantID, false
 		resp, err := streamed(conn.ServiceLogs(cmd.Context(), s.ID, &p, sse))
@@ -314,12 +313,7 @@ func (a *app) serviceLogsCommand() *cobra.Command {
 		return l.read(resp, nil, time.Time{})
 	})
 	c.Args = a.exactly(1)
-	f := c.Flags()
-	f.BoolVarP(&follow, "follow", "f", false, a.say("flag.follow"))
-	f.BoolVarP(&timestamps, "timestamps", "t", false, a.say("flag.timestamps"))
-	f.StringVar(&since, "since", "", a.say("flag.since"))
-	f.StringVar(&until, "until", "", a.say("flag.until"))
-	f.StringVarP(&tail, "tail", "n", "all", a.say("flag.tail"))
+	o.add(a, c)
 	c.ValidArgsFunction = a.complete(a.serviceNames)
 	return c
 }
