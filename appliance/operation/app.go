@@ -164,11 +164,11 @@ func (d *Desk) mayReachHost(c access.Caller, service string, needs []string, spe
 // within reports whether a path of the host is a folder or lies in it, also by
 // way of links.
 func within(path, folder string) bool {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		real = path // it is not there yet, or not to be seen
+		target = path // it is not there yet, or not to be seen
 	}
-	for _, p := range []string{filepath.Clean(path), real} {
+	for _, p := range []string{filepath.Clean(path), target} {
 		if p == folder || strings.HasPrefix(p, folder+"/") {
 			return true
 		}
