@@ -100,7 +100,9 @@ func newVolume(name string, spec model.VolumeSpec, nodeID string) model.Volume {
 
 // finish checks and resolves the services of a draft.
 func (d *Desk) finish(ctx context.Context, c access.Caller, out *draft, external map[string]bool, pull api.PullPolicy, report api.Report) error {
-	out.spec.Services = maps.Clone(out.spec.Services)
+	// What a revision or a service holds is shared with the state and with its
+	// indexes: only a copy of our own may be filled in.
+	out.spec = out.spec.Clone()
 	if err := checkServices(out.spec.Services); err != nil {
 		return err
 	}

@@ -269,7 +269,7 @@ func specChange(old, fresh model.ServiceSpec) string {
 	bare := func(s model.ServiceSpec) string {
 		s.Replicas = 0
 		s.Container.ImageDigest = ""
-		s.Container.Image = familiar(strings.TrimSuffix(s.Container.Image, ":latest"))
+		s.Container.Image = strings.TrimPrefix(familiar(strings.TrimSuffix(s.Container.Image, ":latest")), "library/")
 		s.Container.Mounts = slices.Clone(s.Container.Mounts)
 		for i := range s.Container.Mounts {
 			s.Container.Mounts[i].VolumeID = ""
