@@ -7,7 +7,8 @@
 //
 // What holds whatever happens:
 //   - A byte leaves its pipe only after its record is in the file. A look into the pipe is a tee(2); a journal page
-//     in shared memory says how far a batch came. So kill -9 at any moment loses no line and repeats none.
+//     in shared memory says how far a batch came. So kill -9 at any moment loses no line of the file and repeats
+//     none; whoever follows it live may see lines of the batch that was torn twice.
 //   - A container is never blocked by a slow attacher or a full disk: the one is dropped, the other's output is
 //     counted and told by a marker.
 //   - Everything about open logs is below the run dir, so a new daemon goes on by itself.
