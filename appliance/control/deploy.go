@@ -169,7 +169,7 @@ func (d *deployer) assign(p *picture, nodes []*scheduler.Node, s *model.Service)
 	n := p.nodes[slices.IndexFunc(p.nodes, func(n *model.Node) bool { return n.ID == choice.NodeID })]
 	addr, ok := ipalloc.Next(ipalloc.Node{Blocks: n.Blocks, Last: d.last[n.ID]}, func(a netip.Addr) bool { return p.addresses[a] })
 	if !ok {
-		return model.Assignment{Reason: "every address of " + n.Name + " is taken; the node is getting more"}
+		return model.Assignment{Reason: "every address of " + n.Name + " is taken; the node gets more as long as the pool has any"}
 	}
 	d.last[n.ID], p.addresses[addr] = addr, true
 	nodes[slices.IndexFunc(nodes, func(x *scheduler.Node) bool { return x.ID == n.ID })].Containers++

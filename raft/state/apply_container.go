@@ -177,6 +177,10 @@ func (t *tx) assignContainers(c *command.AssignContainers) *model.Error {
 		if old.Assign.Remove && !item.Assign.Remove {
 			return model.Errorf(model.KindConflict, "container_removing", "container %s is being removed; that cannot be taken back", old.Name)
 		}
+		if item.Assign.Remove {
+			t.markRemoved(old)
+			continue
+		}
 		if item.Assign.Address != old.Assign.Address || item.Assign.NodeID != old.Assign.NodeID {
 			if err := t.checkAssignment(item.ID, item.Assign); err != nil {
 				return err
@@ -189,6 +193,23 @@ func (t *tx) assignContainers(c *command.AssignContainers) *model.Error {
 		t.moveAddress(n.ID, old.Assign.Address, n.Assign.Address)
 	}
 	return nil
+}
+
+// markRemoved makes a container go. Node and address stay as they are, whatever
+// the proposer last saw: the node that has it must end it. One that was never
+// placed has nobody to wait for.
+func (t *tx) markRemoved(old *model.Container) {
+	if old.Assign.NodeID == "" {
+		t.forget(old)
+		return
+	}
+	if old.Assign.Remove {
+		return
+	}
+	n := *old
+	n.Assign.Remove = true
+	t.updated(&n.Meta)
+	t.replace(tabContainers, old, &n)
 }
 
 // rank orders phases within one task.
@@ -306,16 +327,21 @@ func (t *tx) forgetContainers(c *command.ForgetContainers) []command.Refusal {
 				"container %s was not to be removed by node %s", old.Name, c.NodeID)})
 			continue
 		}
-		t.del(tabContainers, old)
-		t.moveAddress(id, old.Assign.Address, netip.Addr{})
-		if old.Status.Phase == model.PhaseRunning {
-			t.countRunning(old.ServiceID, -1)
-		}
-		t.containerEvent(old, "Removed", false, "container "+old.Name+" is gone")
-		t.sweepService(old.ServiceID)
-		t.sweepApp(old.AppID)
+		t.forget(old)
 	}
 	return refused
+}
+
+// forget deletes a container's row, and what was only waiting for it.
+func (t *tx) forget(old *model.Container) {
+	t.del(tabContainers, old)
+	t.moveAddress(old.ID, old.Assign.Address, netip.Addr{})
+	if old.Status.Phase == model.PhaseRunning {
+		t.countRunning(old.ServiceID, -1)
+	}
+	t.containerEvent(old, "Removed", false, "container "+old.Name+" is gone")
+	t.sweepService(old.ServiceID)
+	t.sweepApp(old.AppID)
 }
 
 func (t *tx) containerEvent(c *model.Container, reason string, warning bool, message string) {

@@ -105,7 +105,7 @@ func (t *tx) storeImage(n *model.Image, expected uint64) *model.Error {
 	if err := expectThere(&old.Meta, expected, "image", n.Name); err != nil {
 		return err
 	}
-	n.Meta = old.Meta
+	n.Meta, n.Public = old.Meta, old.Public || n.Public // new content does not hide it from others
 	t.updated(&n.Meta)
 	t.replace(tabImages, old, n)
 	if n.Digest != old.Digest {
@@ -140,17 +140,17 @@ func (t *tx) checkImageUnused(img *model.Image) *model.Error {
 	for s := range t.v.Services() {
 		if uses(s.TenantID, &s.Spec.Container) && !s.Removing {
 			if s.TenantID != img.TenantID {
-				return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by another tenant; delete it by force, or leave it", img.Name)
+				return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by another tenant, so it stays", img.Name)
 			}
-			return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by service %s of app %s; remove that first, or delete the image by force", img.Name, s.Name, s.AppName)
+			return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by service %s of app %s; remove that first", img.Name, s.Name, s.AppName)
 		}
 	}
 	for c := range t.v.Containers() {
 		if uses(c.TenantID, &c.Spec) {
 			if c.TenantID != img.TenantID {
-				return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by another tenant; delete it by force, or leave it", img.Name)
+				return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by another tenant, so it stays", img.Name)
 			}
-			return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by container %s; remove that first, or delete the image by force", img.Name, c.Name)
+			return model.Errorf(model.KindConflict, "image_in_use", "image %s is used by container %s; remove that first", img.Name, c.Name)
 		}
 	}
 	return nil
