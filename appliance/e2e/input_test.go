@@ -178,10 +178,10 @@ func TestHostileArchives(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := tar.NewWriter(z)
-	if err := w.WriteHeader(&tar.Header{Name: "zeros", Typeflag: tar.TypeReg, Mode: 0o644, Size: 2 << 30}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: "zeros", Typeflag: tar.TypeReg, Mode: 0o644, Size: 1 << 30}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.CopyN(w, zeros{}, 2<<30); err != nil {
+	if _, err := io.CopyN(w, zeros{}, 1<<30); err != nil {
 		t.Fatal(err)
 	}
 	if w.Close() != nil || z.Close() != nil {
