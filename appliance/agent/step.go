@@ -69,9 +69,10 @@ func next(c *model.Container, st model.ContainerStatus, s seen, now time.Time) (
 	fresh := st.Task == 0 || st.Restarts < c.Intent.Restarts
 	switch st.Phase {
 	case model.PhaseBackoff, model.PhaseFailed:
-		if pause := st.RetryAt.Sub(now); pause > 0 && !fresh {
-			// A clock that jumped back must not turn a second into a year.
-			return stepNone, min(pause, backOffMost)
+		// No pause is longer than backOffMost. One that seems to be comes of a clock
+		// that was ahead when it was written down, and nobody knows what is left of it.
+		if pause := st.RetryAt.Sub(now); pause > 0 && pause <= backOffMost && !fresh {
+			return stepNone, pause
 		}
 		return stepStart, 0
 	case model.PhaseExited:

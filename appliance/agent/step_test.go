@@ -30,6 +30,10 @@ func TestNext(t *testing.T) {
 	later.RetryAt = now.Add(3 * time.Second)
 	muchLater := status(model.PhaseBackoff, 1)
 	muchLater.RetryAt = now.Add(1000 * time.Hour)
+	longest := status(model.PhaseBackoff, 10)
+	longest.RetryAt = now.Add(pause(1000))
+	failedMuchLater := status(model.PhaseFailed, 1)
+	failedMuchLater.RetryAt = now.Add(backOffMost + time.Millisecond)
 	tired := status(model.PhaseRunning, 1)
 	tired.Failures = 2
 
@@ -53,7 +57,9 @@ func TestNext(t *testing.T) {
 		{"ended badly too often", policy(model.RestartOnFailure, 2), tired, exit(1), stepSettle, 0},
 		{"ended well, always", policy(model.RestartAlways, 0), status(model.PhaseRunning, 1), exit(0), stepBackOff, 0},
 		{"back-off not over", policy(model.RestartAlways, 0), later, exit(1), stepNone, 3 * time.Second},
-		{"clock jumped back", policy(model.RestartAlways, 0), muchLater, exit(1), stepNone, time.Minute},
+		{"longest back-off", policy(model.RestartAlways, 0), longest, exit(1), stepNone, time.Minute},
+		{"clock jumped back", policy(model.RestartAlways, 0), muchLater, exit(1), stepStart, 0},
+		{"clock jumped back, never began", policy(model.RestartAlways, 0), failedMuchLater, created, stepStart, 0},
 		{"back-off over", policy(model.RestartAlways, 0), status(model.PhaseBackoff, 1), exit(1), stepStart, 0},
 		{"restart cuts the back-off short", again, later, exit(1), stepStart, 0},
 
