@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -121,6 +123,7 @@ func autoRemove(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}
 		return ended, nil
 	}
+	waits := graces{}
 	for {
 		watching, cancel := context.WithCancel(ctx)
 		ended, changed, err := state.Changed(watching, cfg.Store, read)
@@ -129,15 +132,12 @@ func autoRemove(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return err
 		}
 		var cmds []command.Command
+		due, rest := waits.turn(ended, time.Now())
 		var next <-chan time.Time
-		for app, at := range ended {
-			if at.IsZero() {
-				continue
-			}
-			if rest := min(time.Until(at.Add(readerTime)), readerTime); rest > 0 {
-				next = time.After(rest)
-				continue
-			}
+		if rest > 0 {
+			next = time.After(rest)
+		}
+		for _, app := range due {
 			cmds = append(cmds, &command.RemoveApp{Head: command.By(origin("auto-remove")), ID: app, ExpectVersion: command.AnyVersion})
 		}
 		if len(cmds) > 0 {
@@ -156,4 +156,39 @@ func autoRemove(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// grace is the time that an app's readers still have.
+type grace struct {
+	ended time.Time // as the agent wrote it down
+	over  time.Time // by the clock of this process, which never goes back
+}
+
+// graces are those of every app that has ended and waits for its removal.
+type graces map[string]grace
+
+// turn says which apps are due now, in order, and when to look again (0: not
+// before the next change). An end that lies in the future, because a clock was
+// set back, counts as now, and is not judged again with every turn.
+func (g graces) turn(ended map[string]time.Time, now time.Time) (due []string, rest time.Duration) {
+	maps.DeleteFunc(g, func(app string, _ grace) bool { return ended[app].IsZero() })
+	for _, app := range slices.Sorted(maps.Keys(ended)) {
+		at := ended[app]
+		if at.IsZero() {
+			continue
+		}
+		w, known := g[app]
+		if !known || !w.ended.Equal(at) {
+			w = grace{ended: at, over: now.Add(min(at.Add(readerTime).Sub(now), readerTime))}
+			g[app] = w
+		}
+		left := w.over.Sub(now)
+		switch {
+		case left <= 0:
+			due = append(due, app)
+		case rest == 0 || left < rest:
+			rest = left
+		}
+	}
+	return due, rest
 }
