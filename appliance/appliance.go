@@ -244,6 +244,7 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 		Resolver: netip.MustParseAddr(a.cfg.Resolver), Store: store, Proposer: p.node,
 		Containers: starter{p.containers}, Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
 		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
+		EndedAt: endedAt(a.cfg.DataDir),
 	})
 	founded := newFounder(a, p, reach)
 	server, err := api.New(api.Config{

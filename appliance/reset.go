@@ -35,10 +35,38 @@ func (a *Appliance) teardown(ctx context.Context, p *parts) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	a.log.Info("ending everything that this node started")
+	if err := noteEnd(a.cfg.DataDir, time.Now()); err != nil {
+		a.log.Warn("containers may not start again by themselves with the next start", "err", err)
+	}
 	if p.containers != nil {
 		endContainers(ctx, p, a.log)
 	}
 	return clearHost(ctx, a.cfg, p.identity, a.log)
+}
+
+// endFile says when the node last ended its containers with itself.
+const endFile = "ended"
+
+// noteEnd writes down that from now on containers end because the node does, so
+// that the next start begins them again whatever their restart policy says.
+func noteEnd(dataDir string, now time.Time) error {
+	if err := os.WriteFile(filepath.Join(dataDir, endFile), []byte(now.UTC().Format(time.RFC3339Nano)), 0o600); err != nil {
+		return fmt.Errorf("note the end of the node: %w", err)
+	}
+	return nil
+}
+
+// endedAt reads what noteEnd wrote; zero if there is nothing.
+func endedAt(dataDir string) time.Time {
+	b, err := os.ReadFile(filepath.Join(dataDir, endFile))
+	if err != nil {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, string(b))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // endContainers ends the tasks of all containers, all at once. Their records
@@ -133,6 +161,11 @@ func Reset(ctx context.Context, cfg config.Config, data bool, log *slog.Logger, 
 	}
 	if err != nil && !data {
 		return err
+	}
+	if !data && id.ID != "" {
+		if err := noteEnd(cfg.DataDir, time.Now()); err != nil {
+			return err
+		}
 	}
 	if err := clearHost(ctx, cfg, id, log); err != nil {
 		return err

@@ -64,10 +64,11 @@ type LogOptions struct {
 	MaxFiles   int   // 0 means the daemon's default
 }
 
-// Volumes is the part of runtime/volume that keepers need.
+// Volumes is the part of runtime/volume that the agent needs.
 type Volumes interface {
 	Ensure(id string) (path string, err error)
 	Remove(id string) error
+	Discard(id string) (path string, err error)
 	List() ([]string, error)
 }
 
@@ -92,6 +93,9 @@ type Config struct {
 	Names      func(ctx context.Context, v nodeview.View) error // publishes what the edge answers
 	Control    []uint16                                         // the node's own ports, closed to containers
 	Log        *slog.Logger
+	// EndedAt is when the node last ended its containers with itself; they are
+	// begun again as after a reboot. Zero if it did not.
+	EndedAt time.Time
 }
 
 // Agent keeps one node as asked.
@@ -104,6 +108,7 @@ type Agent struct {
 
 	mu      sync.Mutex
 	keepers map[string]*keeper // guarded by mu
+	volumes map[string]bool    // ids of those that a view has named; only adopt and see
 	wg      sync.WaitGroup
 }
 
@@ -162,6 +167,7 @@ func (a *Agent) read(v *state.View) (nodeview.View, error) {
 // see hands every container its newest wish. found is what the engine held at
 // the start; nil afterwards.
 func (a *Agent) see(ctx context.Context, v nodeview.View, found map[string]workload.State) {
+	a.dropVolumes(ctx, v)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	asked := make(map[string]bool, len(v.Containers))
@@ -202,9 +208,10 @@ func (a *Agent) hear(e workload.Event) {
 	}
 }
 
-// adopt lists what the engine has, and gives back every container, namespace,
-// interface and volume that the state does not name: what a crash left between
-// making something and writing it down, or between the two ends of a removal.
+// adopt lists what the engine has, and gives back every container, namespace
+// and interface that the state does not name: what a crash left between making
+// something and writing it down, or between the two ends of a removal. Volumes
+// that it does not name are only put aside.
 func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
 	if n, err := a.cfg.Containers.Sweep(ctx); err != nil {
 		return nil, err
@@ -223,6 +230,9 @@ func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
 	found := map[string]workload.State{}
 	for _, s := range states {
 		if id := string(s.ID); asked[id] {
+			if !a.cfg.EndedAt.IsZero() && s.Phase == workload.PhaseStopped && !s.FinishedAt.Before(a.cfg.EndedAt) {
+				s.Reason = workload.ReasonLost // it did not end: we ended it with the node
+			}
 			found[id] = s
 		} else {
 			a.log.Warn("removing a container that the cluster does not know", "container", id)
@@ -245,17 +255,8 @@ func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
 			}
 		}
 	}
-	volumes, err := a.cfg.Volumes.List()
-	if err != nil {
+	if err := a.adoptVolumes(view); err != nil {
 		return nil, err
-	}
-	for _, id := range volumes {
-		if _, known := view.Volume(id); !known {
-			a.log.Info("removing the data of a deleted volume", "volume", id)
-			if err := a.cfg.Volumes.Remove(id); err != nil {
-				a.log.Warn("a volume's data is left over", "volume", id, "err", err)
-			}
-		}
 	}
 	a.log.Info("adopted", "containers", len(found))
 	return found, nil

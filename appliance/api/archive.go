@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 )
@@ -25,7 +26,22 @@ func findPath(c *gin.Context, ref, path string) (*model.Container, error) {
 	if !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) || len(path) > 4096 {
 		return nil, invalid("path_invalid", "%q is no absolute path; begin it with /", short(path)).At("path")
 	}
-	return r.view.FindContainer(r.scope, ref)
+	return r.enterable(ref)
+}
+
+// enterable finds a container whose inside the caller may see and change. One
+// that reaches the host itself is the host: stepping into it needs the same
+// permission as deploying it.
+func (r *request) enterable(ref string) (*model.Container, error) {
+	o, err := r.view.FindContainer(r.scope, ref)
+	if err != nil {
+		return nil, err
+	}
+	if needs := access.HostNeeds(o.Spec); len(needs) > 0 && access.Decide(&r.caller.Principal, access.PermHost, o.TenantID) != access.Allow {
+		return nil, model.Errorf(model.KindDenied, "host_access_denied",
+			"the container %s has %s, which reaches the host itself; only a platform administrator may step into it", o.Name, strings.Join(needs, ", "))
+	}
+	return o, nil
 }
 
 func short(s string) string {
@@ -126,7 +142,7 @@ func (s *Server) PutArchive(c *gin.Context, ref Ref, q PutArchiveParams) {
 func (s *Server) CommitContainer(c *gin.Context, ref Ref, _ CommitContainerParams) {
 	var in CommitInput
 	r := of(c)
-	o, err := r.view.FindContainer(r.scope, ref)
+	o, err := r.enterable(ref)
 	if err == nil {
 		err = decode(c, &in)
 	}

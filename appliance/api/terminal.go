@@ -73,7 +73,7 @@ func sizeOf(cols, rows int) Size {
 // user and the container are audited before the first byte.
 func (s *Server) terminal(c *gin.Context, ref, action string, stdin bool, first Size, run func(context.Context, *model.Container, Streams) (int, error)) {
 	r := of(c)
-	o, err := r.view.FindContainer(r.scope, ref)
+	o, err := r.enterable(ref)
 	switch {
 	case err == nil && o.Status.Phase != model.PhaseRunning:
 		err = notRunning(o)

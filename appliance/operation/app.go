@@ -108,7 +108,7 @@ func (d *Desk) finish(ctx context.Context, c access.Caller, out *draft, external
 	}
 	for _, name := range sortedKeys(out.spec.Services) {
 		s := out.spec.Services[name]
-		if needs := hostNeeds(s.Container); len(needs) > 0 {
+		if needs := access.HostNeeds(s.Container); len(needs) > 0 {
 			if err := d.mayReachHost(c, name, needs, s.Container); err != nil {
 				return err
 			}
@@ -285,6 +285,20 @@ func pin(spec model.AppSpec, but string) map[string]model.ContainerSpec {
 	return out
 }
 
+// volumesOf names the volumes that a spec mounts. They were made with it: one
+// that is missing by now is said, not silently replaced by an empty one.
+func volumesOf(spec model.AppSpec) map[string]bool {
+	out := map[string]bool{}
+	for _, s := range spec.Services {
+		for _, m := range s.Container.Mounts {
+			if m.Type == model.MountVolume {
+				out[m.Source] = true
+			}
+		}
+	}
+	return out
+}
+
 // RollbackApp puts a kept revision in force again, as a new one.
 func (d *Desk) RollbackApp(ctx context.Context, c access.Caller, appID string, expect, revision uint64, report api.Report) (*model.App, error) {
 	old, err := d.app(c, appID)
@@ -307,7 +321,7 @@ func (d *Desk) RollbackApp(ctx context.Context, c access.Caller, appID string, e
 		return nil, model.Errorf(model.KindNotFound, "no_revision", "the app %s has no revision %d; `skerry app history %s` lists those that are kept", old.Name, revision, old.Name)
 	}
 	dr := &draft{name: old.Name, spec: r.Spec, pinned: pin(r.Spec, "")}
-	if err := d.finish(ctx, c, dr, nil, api.PullPolicyMissing, report); err != nil {
+	if err := d.finish(ctx, c, dr, volumesOf(old.Spec), api.PullPolicyMissing, report); err != nil {
 		return nil, err
 	}
 	return d.revise(ctx, c, old, expect, dr)
@@ -341,6 +355,11 @@ func (d *Desk) UpdateService(ctx context.Context, c access.Caller, serviceID str
 	}
 	if in.Container == nil && in.Image == "" && in.Ports == nil {
 		if in.Replicas != nil {
+			if needs := access.HostNeeds(s.Spec.Container); len(needs) > 0 && *in.Replicas > s.Spec.Replicas {
+				if err := d.mayReachHost(c, s.Name, needs, s.Spec.Container); err != nil {
+					return nil, err
+				}
+			}
 			cmd := &command.SetServiceReplicas{Head: sign(c), ServiceID: s.ID, ExpectVersion: expect, Replicas: *in.Replicas}
 			if err := d.propose(ctx, cmd); err != nil {
 				return nil, err
@@ -376,7 +395,7 @@ func (d *Desk) UpdateService(ctx context.Context, c access.Caller, serviceID str
 	}
 	// The compose text no longer says what runs, so it is left out: the services do.
 	dr := &draft{name: app.Name, spec: model.AppSpec{Services: services}, pinned: pin(app.Spec, but)}
-	if err := d.finish(ctx, c, dr, nil, in.Pull, report); err != nil {
+	if err := d.finish(ctx, c, dr, volumesOf(app.Spec), in.Pull, report); err != nil {
 		return nil, err
 	}
 	if _, err := d.revise(ctx, c, app, app.Version, dr); err != nil {
@@ -474,11 +493,14 @@ func (d *Desk) RemoveContainer(ctx context.Context, c access.Caller, id string, 
 	if !force && ct.Status.Phase == model.PhaseRunning {
 		return model.Errorf(model.KindConflict, "container_running", "the container %s is running; stop it first, or remove it with force", ct.Name)
 	}
-	n := 0
-	for range view.ContainersOfApp(ct.AppID) {
-		n++
+	services, containers := 0, 0
+	for range view.ServicesOf(ct.AppID) {
+		services++
 	}
-	if s, ok := view.Service(ct.ServiceID); n == 1 && ok && s.Spec.Replicas <= 1 {
+	for range view.ContainersOfApp(ct.AppID) {
+		containers++
+	}
+	if s, ok := view.Service(ct.ServiceID); services == 1 && containers == 1 && ok && s.Spec.Replicas <= 1 {
 		return d.RemoveApp(ctx, c, ct.AppID, command.AnyVersion, api.RemoveOptions{Force: force})
 	}
 	if force {

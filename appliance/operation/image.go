@@ -101,10 +101,17 @@ func (d *Desk) pull(ctx context.Context, c access.Caller, n imageName, username,
 
 // keep writes down that a tenant has an image.
 func (d *Desk) keep(ctx context.Context, c access.Caller, full string, got Stored) (*model.Image, error) {
+	old, there := d.cfg.Store.View().ImageByName(c.TenantID(), full)
+	if there && old.Public && c.Principal.Platform != model.RoleAdmin {
+		return nil, model.Errorf(model.KindDenied, "image_public", "the image %s belongs to everybody; only a platform administrator may give that name new content", full)
+	}
 	img := model.Image{TenantID: c.TenantID(), Digest: got.Digest, SizeBytes: got.SizeBytes, Platforms: got.Platforms, NodeIDs: []string{d.cfg.NodeID}}
 	img.ID, img.Name = command.NewID(), full
 	if err := d.propose(ctx, &command.PutImage{Head: sign(c), Image: img, ExpectVersion: command.MustNotExist}); err != nil {
 		return nil, err
+	}
+	if there && old.Digest != got.Digest {
+		d.forget(ctx, old.Digest)
 	}
 	row, ok := d.cfg.Store.View().ImageByName(c.TenantID(), full)
 	if !ok {
@@ -129,27 +136,44 @@ func (d *Desk) ImportImage(ctx context.Context, c access.Caller, name string, ta
 	if err != nil {
 		return nil, err
 	}
-	var out []*model.Image
-	for _, s := range stored {
-		names := s.Names
-		if given.full != "" && len(stored) == 1 {
-			names = []string{given.full}
-		}
-		if len(names) == 0 {
+	full, err := d.archiveNames(stored, given.full)
+	if err != nil {
+		for _, s := range stored {
 			d.forget(ctx, s.Digest)
-			return nil, invalid("image_name_missing", "the archive does not say what its image is called: give a name, as in `skerry image import --name shop/web:1.0 FILE`")
 		}
-		for _, written := range names {
-			n, err := parseImage(written)
-			if err != nil {
-				d.forget(ctx, s.Digest)
-				return nil, err
-			}
-			img, err := d.keep(ctx, c, n.full, s)
+		return nil, err
+	}
+	var out []*model.Image
+	for i, s := range stored {
+		for _, name := range full[i] {
+			img, err := d.keep(ctx, c, name, s)
 			if err != nil {
 				return nil, err
 			}
 			out = append(out, img)
+		}
+	}
+	return out, nil
+}
+
+// archiveNames gives the full names of each image of an archive; given is for
+// an archive with one image.
+func (d *Desk) archiveNames(stored []Stored, given string) ([][]string, error) {
+	out := make([][]string, len(stored))
+	for i, s := range stored {
+		if given != "" && len(stored) == 1 {
+			out[i] = []string{given}
+			continue
+		}
+		if len(s.Names) == 0 {
+			return nil, invalid("image_name_missing", "the archive does not say what its image is called: give a name, as in `skerry image import --name shop/web:1.0 FILE`")
+		}
+		for _, written := range s.Names {
+			n, err := parseImage(written)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = append(out[i], n.full)
 		}
 	}
 	return out, nil
@@ -194,6 +218,11 @@ func (d *Desk) forget(ctx context.Context, digest string) {
 	v := d.cfg.Store.View()
 	for i := range v.Images() {
 		if i.Digest == digest {
+			return
+		}
+	}
+	for s := range v.Services() {
+		if s.Spec.Container.ImageDigest == digest {
 			return
 		}
 	}

@@ -34,7 +34,7 @@ type Stored struct {
 	Platforms []string
 }
 
-// Images brings images to the node and takes them away. appliance/agent
+// Images brings images to the node and takes them away. appliance/noderuntime
 // implements it over runtime/image. Errors are *model.Error where a person can
 // mend the cause.
 type Images interface {

@@ -324,7 +324,7 @@ func TestBadSpecs(t *testing.T) {
 func TestCrashLoopBacksOff(t *testing.T) {
 	h := newHost(t)
 	c := h.ensure()
-	h.must(c.Ensure(t.Context(), supervise.Spec{Name: "bad", Argv: []string{"/bin/sh", "-c", "echo here; exit 3"}}))
+	h.must(c.Ensure(t.Context(), supervise.Spec{Name: "bad", Argv: []string{"/bin/sh", "-c", "echo here; sleep 0.05; exit 3"}}))
 	began := time.Now()
 	h.eventually("five restarts", func() bool { return h.status(c).Processes[0].Restarts >= 5 })
 	if took := time.Since(began); took < 700*time.Millisecond { // 50+100+200+400 ms between five ends
