@@ -1,5 +1,5 @@
 // Package nodeview is the slice of the cluster's state that one node may know:
-// its own containers, and the ports and names of its environment. A node's
+// its own containers and volumes, and the ports and names of its environment. A node's
 // agent is fed with nothing else. It decides nothing and does nothing.
 //
 // On a member the view is computed from the local replica with Of; it is plain
@@ -23,6 +23,7 @@ type View struct {
 	Containers []*model.Container // assigned to this node, by name; a stopped app's or service's have Intent.Stopped
 	Ports      []Port             // published by every node of the environment
 	Names      []Name             // of every container of the environment
+	Volumes    []string           // ids of the volumes whose data lives on this node
 }
 
 // Port is a published port with the containers behind it.
@@ -57,6 +58,9 @@ func Of(v *state.View, nodeID string) View {
 	out.Node = node
 	for c := range v.ContainersOnNode(nodeID) {
 		out.Containers = append(out.Containers, effective(v, c))
+	}
+	for o := range v.VolumesOnNode(nodeID) {
+		out.Volumes = append(out.Volumes, o.ID)
 	}
 	for s := range v.Services() {
 		if s.EnvironmentID != node.EnvironmentID {

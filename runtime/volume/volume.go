@@ -1,5 +1,6 @@
 // Package volume owns local directory volumes: folders of one host that outlive
-// the containers using them. Volume id lives in ROOT/id/_data.
+// the containers using them. Volume id lives in ROOT/id/_data; ROOT/.trash holds
+// those that were put aside.
 //
 // It never mounts anything and never follows a link that a container may have
 // made: removal and measuring stay inside the volume's own folder. The first
@@ -87,6 +88,39 @@ func (s *Store) Remove(id string) error {
 		return fmt.Errorf("remove volume %s: %w", id, err)
 	}
 	return nil
+}
+
+// trashDir holds what Discard put aside, below the root.
+const trashDir = ".trash"
+
+// Discard puts the volume aside, out of reach of Ensure and List, and returns
+// the folder where its content now lives until somebody deletes it by hand. One
+// that is not there is no error and gives an empty path.
+func (s *Store) Discard(id string) (string, error) {
+	p, err := s.Path(id)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Lstat(filepath.Dir(p)); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	trash := filepath.Join(s.root, trashDir)
+	if err := os.MkdirAll(trash, 0o700); err != nil {
+		return "", fmt.Errorf("put volume %s aside: %w", id, err)
+	}
+	to := filepath.Join(trash, id)
+	for i := 1; ; i++ { // what lies there already is kept as well
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return "", fmt.Errorf("put volume %s aside: %w", id, err)
+		}
+		to = filepath.Join(trash, fmt.Sprintf("%s.%d", id, i))
+	}
+	if err := os.Rename(filepath.Dir(p), to); err != nil {
+		return "", fmt.Errorf("put volume %s aside: %w", id, err)
+	}
+	return to, nil
 }
 
 // List returns the ids of the volumes on this host.

@@ -77,6 +77,45 @@ func TestLife(t *testing.T) {
 	}
 }
 
+func TestDiscard(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "volumes")
+	s, err := volume.New(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"v", "v.1", "v.2"} {
+		p, err := s.Ensure("v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p, "f"), []byte{byte('0' + i)}, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		to, err := s.Discard("v")
+		if err != nil || to != filepath.Join(root, ".trash", want) {
+			t.Fatalf("put aside to %q, %v; want %s", to, err, want)
+		}
+		if b, err := os.ReadFile(filepath.Join(to, "_data", "f")); err != nil || string(b) != string(rune('0'+i)) {
+			t.Errorf("its content: %q %v", b, err)
+		}
+		if _, err := os.Lstat(p); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it is still in its place: %v", err)
+		}
+	}
+	if ids, err := s.List(); err != nil || len(ids) != 0 {
+		t.Errorf("the list names %v, %v", ids, err)
+	}
+	if fi, err := os.Stat(filepath.Join(root, ".trash")); err != nil || fi.Mode().Perm() != 0o700 {
+		t.Errorf("the trash is open to others: %v %v", fi, err)
+	}
+	if to, err := s.Discard("never"); err != nil || to != "" {
+		t.Errorf("one that is not there: %q %v", to, err)
+	}
+	if _, err := s.Discard("../v"); !errors.Is(err, volume.ErrInvalid) {
+		t.Errorf("an id that is a way out: %v", err)
+	}
+}
+
 func TestPopulate(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: keeping owners needs root")
