@@ -108,8 +108,12 @@ func (r *Runtime) follow(ctx context.Context, of []*model.Container, q api.LogQu
 	return <-done
 }
 
+// betweenReads is the least time from one beginning to read a log to the next:
+// a log may be closed, or not be there, while the state says that it is written.
+const betweenReads = 100 * time.Millisecond
+
 // read gives the lines of one container. Following goes on over restarts, for
-// as long as the container is there and means to run.
+// as long as the container is there and means to run, or until Until.
 func (r *Runtime) read(ctx context.Context, c *model.Container, q api.LogQuery, follow bool) iter.Seq2[api.LogLine, error] {
 	o := logs.Options{Follow: follow, Since: q.Since, Until: q.Until, Tail: q.Tail, Streams: streams(q)}
 	switch {
@@ -119,8 +123,13 @@ func (r *Runtime) read(ctx context.Context, c *model.Container, q api.LogQuery, 
 		o.Tail = -1
 	}
 	return func(yield func(api.LogLine, error) bool) {
+		last := o.Since
 		for {
-			last := o.Since
+			began := time.Now()
+			if o.Tail < 0 && last.Before(began) {
+				last = began // what is there already is not wanted later either
+			}
+			task := r.begun(c.ID)
 			for rec, err := range r.cfg.Logs.Read(ctx, c.ID, o) {
 				if errors.Is(err, logs.ErrNotFound) {
 					break // it has not started yet, or its log is gone with it
@@ -143,11 +152,30 @@ func (r *Runtime) read(ctx context.Context, c *model.Container, q api.LogQuery, 
 					return
 				}
 			}
-			if !follow || !r.willWrite(ctx, c.ID) {
+			if !follow || !r.again(ctx, c.ID, task, q.Until, began.Add(betweenReads)) {
 				return
 			}
 			o.Since, o.Tail = last, 0
 		}
+	}
+}
+
+// again waits until it is worth reading a log that has ended, and not before
+// soonest; false if nothing that is wanted will come any more.
+func (r *Runtime) again(ctx context.Context, id string, task uint64, until, soonest time.Time) bool {
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
+	if ctx.Err() != nil || !r.willWrite(ctx, id, task) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Until(soonest)):
+		return true
 	}
 }
 
@@ -162,23 +190,54 @@ func streams(q api.LogQuery) []logs.Stream {
 	}
 }
 
-// willWrite waits until a container whose log was closed runs again; false if
-// it is not going to.
-func (r *Runtime) willWrite(ctx context.Context, id string) bool {
+// begun is the number of the latest task that has begun to run.
+func (r *Runtime) begun(id string) uint64 {
+	c, ok := r.cfg.Store.View().Container(id)
+	if !ok {
+		return 0
+	}
+	switch c.Status.Phase {
+	case model.PhaseRunning, model.PhaseStopping, model.PhaseExited, model.PhaseBackoff:
+		return c.Status.Task
+	default: // that one is still to come
+		return max(1, c.Status.Task) - 1
+	}
+}
+
+// lookAgain is after what time the log of a task is read again that is said to
+// run though its log had ended: the state may be right after all.
+const lookAgain = time.Second
+
+// willWrite waits until a container whose log was closed runs a later task than
+// the one given; false if it is not going to.
+func (r *Runtime) willWrite(ctx context.Context, id string, task uint64) bool {
 	errDecided := errors.New("decided")
-	again := false
-	_ = state.Watch(ctx, r.cfg.Store, func(v *state.View) (*model.Container, error) {
-		c, _ := v.Container(id)
-		return c, nil
-	}, func(_ context.Context, c *model.Container) error {
+	for {
+		again, same := false, false
+		wctx, cancel := context.WithTimeout(ctx, lookAgain)
+		err := state.Watch(wctx, r.cfg.Store, func(v *state.View) (*model.Container, error) {
+			c, _ := v.Container(id)
+			return c, nil
+		}, func(_ context.Context, c *model.Container) error {
+			same = false
+			switch {
+			case c == nil, c.Assign.Remove, c.Status.Phase == model.PhaseExited && c.Status.Restarts == c.Intent.Restarts:
+				return errDecided
+			case c.Status.Phase == model.PhaseRunning && c.Status.Task > task:
+				again = true
+				return errDecided
+			}
+			same = c.Status.Phase == model.PhaseRunning
+			return nil
+		})
+		cancel()
 		switch {
-		case c == nil, c.Assign.Remove, c.Status.Phase == model.PhaseExited && c.Status.Restarts == c.Intent.Restarts:
-			return errDecided
-		case c.Status.Phase == model.PhaseRunning:
-			again = true
-			return errDecided
+		case errors.Is(err, errDecided):
+			return again
+		case ctx.Err() != nil:
+			return false
+		case same:
+			return true
 		}
-		return nil
-	})
-	return again
+	}
 }

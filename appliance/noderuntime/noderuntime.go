@@ -5,9 +5,14 @@
 package noderuntime
 
 import (
+	"context"
+	"io"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/operation"
@@ -17,16 +22,37 @@ import (
 	"github.com/skerryhq/skerry/runtime/image"
 	"github.com/skerryhq/skerry/runtime/logs"
 	"github.com/skerryhq/skerry/runtime/volume"
+	"github.com/skerryhq/skerry/runtime/workload"
 )
+
+// Containers is the part of runtime/ctrd that answers need.
+type Containers interface {
+	Exec(ctx context.Context, id workload.ID, spec workload.ExecSpec, streams ctrd.ExecIO) (code int, err error)
+	CloseStdin(ctx context.Context, id workload.ID) error
+	Resize(ctx context.Context, id workload.ID, width, height uint16) error
+	Kill(ctx context.Context, id workload.ID, signal string) error
+	Stat(ctx context.Context, id workload.ID, name string) (ctrd.PathInfo, error)
+	CopyOut(ctx context.Context, id workload.ID, name string, w io.Writer) error
+	CopyIn(ctx context.Context, id workload.ID, dir string, tarball io.Reader) error
+	Commit(ctx context.Context, id workload.ID, opt ctrd.CommitOptions) (digest.Digest, error)
+	Stats(ctx context.Context, id workload.ID) (workload.Stats, error)
+	LayerSize(ctx context.Context, id workload.ID) (int64, error)
+}
+
+// Logs is the part of the log daemon's client that answers need.
+type Logs interface {
+	Read(ctx context.Context, id string, o logs.Options) iter.Seq2[logs.Record, error]
+	Attach(ctx context.Context, id string, o logs.AttachOptions) (*logs.Attachment, error)
+}
 
 // Config is what the answers are made of; every field is required.
 type Config struct {
 	NodeID     string
 	DataDir    string // whose file system NodeStats measures
 	Store      *state.Store
-	Containers *ctrd.Runtime
+	Containers Containers
 	Images     *image.Store
-	Logs       *logs.Client
+	Logs       Logs
 	Volumes    *volume.Store
 	Log        *slog.Logger
 }
