@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
@@ -92,11 +94,12 @@ func (r *Runtime) Attach(ctx context.Context, c *model.Container, stdin bool, s 
 	if err != nil {
 		return 0, r.explain(c, err)
 	}
-	defer a.Close()
+	l := &line{a: a, moved: make(chan struct{})}
+	defer l.hangUp()
 	if stdin && s.Stdin != nil {
 		go func() {
-			if _, err := io.Copy(a, s.Stdin); err == nil {
-				_ = a.CloseStdin()                                      // the container may be gone already
+			if _, err := io.Copy(input{ctx, l}, s.Stdin); err == nil {
+				_ = l.closeStdin(ctx)                                   // the container may be gone already
 				_ = r.cfg.Containers.CloseStdin(ctx, workload.ID(c.ID)) // the shim holds an end of the pipe too
 			}
 		}()
@@ -107,11 +110,12 @@ func (r *Runtime) Attach(ctx context.Context, c *model.Container, stdin bool, s 
 		if !errors.Is(err, logs.ErrDaemonGone) || ctx.Err() != nil {
 			break
 		}
-		_ = a.Close()
-		if a, err = r.cfg.Logs.Attach(ctx, c.ID, logs.AttachOptions{}); err != nil {
+		next, attachErr := r.cfg.Logs.Attach(ctx, c.ID, logs.AttachOptions{})
+		if err = attachErr; err != nil {
 			break
 		}
-		defer a.Close()
+		a = next
+		l.move(next)
 	}
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
@@ -202,6 +206,8 @@ func (r *Runtime) explain(c *model.Container, err error) error {
 		return model.Errorf(model.KindConflict, "container_not_ready", "the container %s is not on its node yet; wait until it has started", c.Name)
 	case errors.Is(err, workload.ErrPathNotFound):
 		return &model.Error{Kind: model.KindNotFound, Code: "path_not_found", Detail: "there is no such file or folder in the container " + c.Name}
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return &model.Error{Kind: model.KindExhausted, Code: "disk_full", Detail: "there is no room left for what was to be written to the container " + c.Name + "; make room on its node, or where the volume is, and try again", Err: err}
 	case errors.Is(err, workload.ErrInvalid):
 		return model.Errorf(model.KindInvalid, "invalid", "%v", err)
 	case errors.Is(err, workload.ErrUnavailable), errors.Is(err, logs.ErrDaemonGone):

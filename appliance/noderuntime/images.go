@@ -119,6 +119,8 @@ func explainImage(what string, err error) error {
 	var kind model.Kind
 	var code string
 	switch {
+	case errors.Is(err, image.ErrNotFound):
+		return model.Errorf(model.KindNotFound, "image_not_found", "the image %s is not on this node; pull or import it again", what)
 	case errors.Is(err, image.ErrRefused):
 		kind, code = model.KindInvalid, "image_refused"
 	case errors.Is(err, image.ErrPlatform):
