@@ -31,11 +31,11 @@ engine:
 	@CGO_ENABLED=1 packaging/engine/build.sh bin/engine
 
 ui/node_modules/.package-lock.json: ui/package-lock.json
-	cd ui && npm ci --no-audit --no-fund
+	cd ui && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(CONSOLE): ui/node_modules/.package-lock.json appliance/api/openapi.yaml ui/index.html $(shell find ui/src ui/public ui/scripts -type f -not -path '*/__generated__/*' 2>/dev/null) $(wildcard ui/*.ts ui/*.json)
-	cd ui && npm run generate && npm run build
+	cd ui && npm run --silent generate && npm run --silent build
 	@touch $@
 
 console: $(CONSOLE)
@@ -53,6 +53,7 @@ run: build ## start a one-node cloud here, with the welcome app; Ctrl-C ends it
 	@packaging/run.sh
 
 clean-run: ## remove what make run keeps
+	@if curl -fs --unix-socket $${SKERRY_RUN_DIR:-/run/skerry}/skerry.sock http://skerry/healthz >/dev/null 2>&1; then echo "skerry: a node is running; end it with Ctrl-C where make run runs, then try again" >&2; exit 1; fi
 	@if [ -x bin/skerry ] && [ -d .skerry ]; then bin/skerry reset --data --data-dir $(CURDIR)/.skerry/data; fi
 	rm -rf .skerry
 

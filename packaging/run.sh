@@ -8,6 +8,9 @@ cd "$(dirname "$0")/.."
 die() { printf 'skerry: %s\n' "$1" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "make run needs root: it makes network namespaces, mounts and packet filter rules"
 
+if curl -fs --unix-socket "${SKERRY_RUN_DIR:-/run/skerry}/skerry.sock" http://skerry/healthz >/dev/null 2>&1; then
+	die "a node runs here already: end it first (Ctrl-C where make run runs, or bin/skerry reset)"
+fi
 data=$PWD/.skerry/data log=$PWD/.skerry/daemon.log
 export SKERRY_RUN_DIR=${SKERRY_RUN_DIR:-/run/skerry}
 mkdir -p "$data"
@@ -36,6 +39,9 @@ answers /healthz >/dev/null || fail "the daemon does not answer"
 
 if ! answers /api/v1/cluster >/dev/null 2>&1; then
 	bin/skerry init >.skerry/init.txt || fail "no cluster could be made"
+fi
+if answers /api/v1/setup | grep -q '"needed":false'; then # the token is spent: do not show it again
+	sed -i '/setup token/d; /Open the console/c\Open the console and sign in.' .skerry/init.txt
 fi
 if ! bin/skerry app inspect welcome >/dev/null 2>&1; then
 	# 8080 is what a person expects; if somebody has it, the platform chooses.
