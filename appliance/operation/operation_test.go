@@ -26,7 +26,9 @@ type shelf struct {
 func (s *shelf) Pull(_ context.Context, ref, _, _ string, _ api.Report) (Stored, error) {
 	return Stored{}, model.Errorf(model.KindNotFound, "image_not_found", "no registry has %s", ref)
 }
-func (s *shelf) Import(context.Context, io.Reader, api.Report) ([]Stored, error) { return s.archive, nil }
+func (s *shelf) Import(context.Context, io.Reader, api.Report) ([]Stored, error) {
+	return s.archive, nil
+}
 func (s *shelf) Commit(context.Context, *model.Container, api.CommitInput) (Stored, error) {
 	return Stored{}, errors.New("not asked for")
 }
@@ -126,7 +128,9 @@ func TestHostAccessIsForAdministrators(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func(*model.ContainerSpec){
 		"privileged": func(c *model.ContainerSpec) { c.Privileged = true },
-		"bind":       func(c *model.ContainerSpec) { c.Mounts = []model.Mount{{Type: model.MountBind, Source: "/srv", Path: "/srv"}} },
+		"bind": func(c *model.ContainerSpec) {
+			c.Mounts = []model.Mount{{Type: model.MountBind, Source: "/srv", Path: "/srv"}}
+		},
 		"capability": func(c *model.ContainerSpec) { c.CapAdd = []string{"SYS_ADMIN"} },
 	} {
 		s := web(1)
@@ -163,9 +167,11 @@ func TestRefusalsNameTheField(t *testing.T) {
 		field  string
 		words  string
 	}{
-		"foreign port":   {func(s *model.ServiceSpec) { s.Ports = []model.PortSpec{{HostPort: 22, Container: 80}} }, "services.web.ports[0].hostPort", "sshd (pid 612)"},
-		"own port":       {func(s *model.ServiceSpec) { s.Ports = []model.PortSpec{{HostPort: 7443, Container: 80}} }, "services.web.ports[0].hostPort", "Skerry's own"},
-		"port twice":     {func(s *model.ServiceSpec) { s.Ports = []model.PortSpec{{HostPort: 81, Container: 80}, {HostPort: 81, Container: 80}} }, "services.web.ports[1].hostPort", "twice"},
+		"foreign port": {func(s *model.ServiceSpec) { s.Ports = []model.PortSpec{{HostPort: 22, Container: 80}} }, "services.web.ports[0].hostPort", "sshd (pid 612)"},
+		"own port":     {func(s *model.ServiceSpec) { s.Ports = []model.PortSpec{{HostPort: 7443, Container: 80}} }, "services.web.ports[0].hostPort", "Skerry's own"},
+		"port twice": {func(s *model.ServiceSpec) {
+			s.Ports = []model.PortSpec{{HostPort: 81, Container: 80}, {HostPort: 81, Container: 80}}
+		}, "services.web.ports[1].hostPort", "twice"},
 		"little memory":  {func(s *model.ServiceSpec) { s.Container.MemoryBytes = 1 << 20 }, "services.web.container.memoryBytes", "6 MiB"},
 		"negative":       {func(s *model.ServiceSpec) { s.Container.CPUMillis = -5 }, "services.web.container.cpuMillis", "-5"},
 		"replicas":       {func(s *model.ServiceSpec) { s.Replicas = 100000 }, "services.web.replicas", "100000"},
