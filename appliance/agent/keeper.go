@@ -344,26 +344,31 @@ func (k *keeper) stop(ctx context.Context, c *model.Container) error {
 			done <- answer{s, err}
 		}()
 		var got answer
+		poked, harsher := false, false
 		for waiting := true; waiting; {
 			select {
 			case got = <-done:
 				waiting = false
 			case <-k.poke:
+				poked = true
 				k.mu.Lock()
 				c = k.want
 				k.mu.Unlock()
 				if stopOptions(c).Grace < o.Grace {
+					harsher = true
 					cancel()
 				}
 			}
 		}
 		cancel()
-		k.wake() // a wish that came meanwhile must not be lost
+		if poked {
+			k.wake() // a wish that came meanwhile must not be lost; without one, a failure is answered by waiting
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(got.err, context.Canceled):
-			continue
+		case harsher && errors.Is(got.err, context.Canceled):
+			continue // our own doing; the engine may say it by itself, too, and for ever
 		case errors.Is(got.err, workload.ErrNotRunning), errors.Is(got.err, workload.ErrNotFound):
 			k.doubt()
 			return nil
