@@ -230,10 +230,7 @@ func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
 	found := map[string]workload.State{}
 	for _, s := range states {
 		if id := string(s.ID); asked[id] {
-			if !a.cfg.EndedAt.IsZero() && s.Phase == workload.PhaseStopped && !s.FinishedAt.Before(a.cfg.EndedAt) {
-				s.Reason = workload.ReasonLost // it did not end: we ended it with the node
-			}
-			found[id] = s
+			found[id] = a.judge(s)
 		} else {
 			a.log.Warn("removing a container that the cluster does not know", "container", id)
 			a.discard(ctx, id)
@@ -260,6 +257,16 @@ func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
 	}
 	a.log.Info("adopted", "containers", len(found))
 	return found, nil
+}
+
+// judge tells a task that the node ended with itself from one that ended: the
+// former is lost, and begun again as after a reboot.
+func (a *Agent) judge(s workload.State) workload.State {
+	ended := a.cfg.EndedAt
+	if !ended.IsZero() && s.Phase == workload.PhaseStopped && s.StartedAt.Before(ended) && !s.FinishedAt.Before(ended) {
+		s.Reason = workload.ReasonLost
+	}
+	return s
 }
 
 // discard takes back everything of a container, as far as it goes.

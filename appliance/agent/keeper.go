@@ -170,7 +170,7 @@ func (k *keeper) now(ctx context.Context) (*model.Container, seen, error) {
 	case err != nil:
 		return c, s, err
 	default:
-		s = seen{made: true, state: st}
+		s = seen{made: true, state: k.a.judge(st)}
 	}
 	k.mu.Lock()
 	k.seen, k.sure = s, true
