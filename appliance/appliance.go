@@ -278,10 +278,8 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 		}
 	})
 	g.Go(func() error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-founded.done:
+		if err := founded.wait(ctx); err != nil {
+			return err
 		}
 		return a.live(ctx, p, keeper)
 	})

@@ -1,9 +1,11 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -19,6 +21,7 @@ import (
 	"github.com/skerryhq/skerry/packaging/welcome"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
 )
 
 // founder makes a cluster of this node, once.
@@ -26,24 +29,46 @@ type founder struct {
 	a      *Appliance
 	p      *parts
 	images operation.Images
-	mu     sync.Mutex    // one Init at a time
-	done   chan struct{} // closed when there is a cluster
+	status func() model.NodeStatus
+
+	mu    sync.Mutex // one Init at a time
+	token string     // setup token of the cluster that this process made; guarded by mu
 }
 
 func newFounder(a *Appliance, p *parts, images operation.Images) *founder {
-	f := &founder{a: a, p: p, images: images, done: make(chan struct{})}
-	if p.node.Bootstrapped() {
-		close(f.done)
-	}
-	return f
+	return &founder{a: a, p: p, images: images, status: func() model.NodeStatus { return a.nodeStatus(p) }}
 }
+
+// wait returns nil as soon as the state has a cluster, whoever made it and
+// whether or not its Init was answered; or ctx's error.
+func (f *founder) wait(ctx context.Context) error {
+	there := errors.New("there is a cluster")
+	err := state.Watch(ctx, f.p.node.Store(), func(v *state.View) (bool, error) {
+		_, ok := v.Cluster()
+		return ok, nil
+	}, func(_ context.Context, ok bool) error {
+		if ok {
+			return there
+		}
+		return nil
+	})
+	if errors.Is(err, there) {
+		return nil
+	}
+	return err
+}
+
+// initPatience bounds what Init does after its point of no return.
+const initPatience = 2 * time.Minute
 
 var _ api.Founder = (*founder)(nil)
 
 // Init makes this node the first of a new cluster: settings, certificate
 // authority, default tenant and environment, the welcome image, and either the
-// administrator or a one-time token that makes one. An Init that a crash cut
-// short can be repeated.
+// administrator or a one-time token that makes one. From the moment on at which
+// the node counts as a member of something it is carried through, whether or not
+// ctx ends. An Init that was cut short, or whose answer was lost, can be
+// repeated until there is an administrator.
 func (f *founder) Init(ctx context.Context, in api.InitInput) (*api.InitResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,8 +81,14 @@ func (f *founder) Init(ctx context.Context, in api.InitInput) (*api.InitResult, 
 			return nil, err
 		}
 	}
-	if _, there := f.p.node.View().Cluster(); there {
-		return nil, model.Errorf(model.KindConflict, "already_initialized", "this node belongs to a cluster already; `skerry reset --data` makes it forget everything")
+	if present, there := f.p.node.View().Cluster(); there {
+		return f.repeat(ctx, in, cluster, present)
+	}
+	if err := clearOfHost(cluster.Pool, "pool"); err != nil {
+		return nil, err
+	}
+	if err := clearOfHost(cluster.VIPPool, "vipPool"); err != nil {
+		return nil, err
 	}
 	if !f.p.node.Bootstrapped() {
 		if err := f.p.node.Bootstrap(ctx); err != nil {
@@ -66,8 +97,12 @@ func (f *founder) Init(ctx context.Context, in api.InitInput) (*api.InitResult, 
 	} else if err := f.p.node.WaitReady(ctx); err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC()
-	origin := model.Origin{Actor: "local", Operation: "initCluster", Time: now}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), initPatience)
+	defer cancel()
+	if present, there := f.p.node.View().Cluster(); there { // it had not been read from the disk yet
+		return f.repeat(ctx, in, cluster, present)
+	}
+	origin := founding()
 	cluster.ID, cluster.FeatureLevel = command.NewID(), command.Level
 	cluster.CACert = f.p.authority.CertPEM
 	if cluster.CAKey, err = f.p.box.Seal("ca-key", f.p.authority.KeyPEM); err != nil {
@@ -75,12 +110,13 @@ func (f *founder) Init(ctx context.Context, in api.InitInput) (*api.InitResult, 
 	}
 	token := setupToken()
 	cluster.SetupHash = access.SecretHash(token)
+	f.token = token // before it is known whether it counts: a repetition compares
 
 	init := &command.InitCluster{Head: command.By(origin), Cluster: *cluster}
 	init.Tenant.ID, init.Tenant.Name = command.NewID(), model.DefaultTenant
 	init.Environment.ID, init.Environment.Name = command.NewID(), model.DefaultEnvironment
 	block, _ := ipalloc.NextBlock(cluster.Pool, func(netip.Prefix) bool { return false })
-	init.Node = model.Node{EnvironmentID: init.Environment.ID, Blocks: []netip.Prefix{block}, Status: f.a.nodeStatus(f.p)}
+	init.Node = model.Node{EnvironmentID: init.Environment.ID, Blocks: []netip.Prefix{block}, Status: f.status()}
 	init.Node.ID, init.Node.Name = f.p.identity.ID, f.a.cfg.Name
 	if init.Images, err = f.seed(ctx); err != nil {
 		return nil, err
@@ -88,17 +124,41 @@ func (f *founder) Init(ctx context.Context, in api.InitInput) (*api.InitResult, 
 	if _, err := f.p.node.Propose(ctx, init); err != nil {
 		return nil, err
 	}
+	return f.finish(ctx, in, cluster)
+}
+
+func founding() model.Origin {
+	return model.Origin{Actor: "local", Operation: "initCluster", Time: time.Now().UTC()}
+}
+
+// repeat answers an Init when there is a cluster already: it finishes what an
+// earlier one with the same settings began and did not, or could not say.
+func (f *founder) repeat(ctx context.Context, in api.InitInput, asked, present *model.Cluster) (*api.InitResult, error) {
+	const code, forget = "already_initialized", "`skerry reset --data` makes it forget everything"
+	same := asked.Pool == present.Pool && asked.VIPPool == present.VIPPool && asked.PortMin == present.PortMin && asked.PortMax == present.PortMax
+	switch {
+	case len(present.SetupHash) == 0 || !same:
+		return nil, model.Errorf(model.KindConflict, code, "this node belongs to a cluster already; "+forget)
+	case in.AdminPassword == "" && !bytes.Equal(present.SetupHash, access.SecretHash(f.token)):
+		return nil, model.Errorf(model.KindConflict, code, "this node belongs to a cluster already, and its setup token cannot be shown again: make the administrator with `skerry init --admin-password-file FILE`; "+forget)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), initPatience)
+	defer cancel()
+	return f.finish(ctx, in, present)
+}
+
+// finish makes the administrator, if a password was given, and the answer.
+func (f *founder) finish(ctx context.Context, in api.InitInput, cluster *model.Cluster) (*api.InitResult, error) {
 	result := &api.InitResult{
 		ClusterID: cluster.ID, NodeID: f.p.identity.ID, NodeName: f.a.cfg.Name,
-		CaFingerprint: f.p.authority.Fingerprint(), ConsoleUrls: f.a.consoleURLs(), SetupToken: token,
+		CaFingerprint: f.p.authority.Fingerprint(), ConsoleUrls: f.a.consoleURLs(), SetupToken: f.token,
 	}
 	if in.AdminPassword != "" {
-		if err := f.makeAdmin(ctx, origin, cluster.SetupHash, in.AdminPassword); err != nil {
+		if err := f.makeAdmin(ctx, founding(), cluster.SetupHash, in.AdminPassword); err != nil {
 			return nil, err
 		}
 		result.SetupToken = ""
 	}
-	close(f.done)
 	return result, nil
 }
 
@@ -153,12 +213,6 @@ func settings(in api.InitInput) (*model.Cluster, error) {
 	}
 	if c.Pool.Overlaps(c.VIPPool) {
 		return nil, model.Errorf(model.KindInvalid, "pool_invalid", "the pools %s and %s overlap: choose networks that share no address", c.Pool, c.VIPPool).At("vipPool")
-	}
-	if err := clearOfHost(c.Pool, "pool"); err != nil {
-		return nil, err
-	}
-	if err := clearOfHost(c.VIPPool, "vipPool"); err != nil {
-		return nil, err
 	}
 	if in.Ports == "" {
 		return c, nil
