@@ -236,7 +236,7 @@ func (n named[T]) find(v *View, s Scope, ref string) (*T, error) {
 func (n named[T]) covers(s Scope, o *T) bool { return n.tenant == nil || s.Covers(n.tenant(o)) }
 
 func article(word string) string {
-	if strings.ContainsRune("aeiou", rune(word[0])) {
+	if word != "user" && strings.ContainsRune("aeiou", rune(word[0])) { // "user" begins with the sound of a y
 		return "an"
 	}
 	return "a"

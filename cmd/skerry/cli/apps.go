@@ -54,15 +54,16 @@ func (a *app) appDeployCommand() *cobra.Command {
 	var file, name, pull string
 	var plan bool
 	c := a.Command("deploy [flags]", "app.deploy", func(cmd *cobra.Command, _ []string) error {
+		file := composeFile(file)
 		in, err := a.composeInput(file, name)
 		if err != nil {
 			return err
 		}
 		if plan {
-			return a.plan(cmd.Context(), in)
+			return a.composeProblems(file, a.plan(cmd.Context(), file, in))
 		}
 		in.Pull = client.PullPolicy(pull)
-		return a.deploy(cmd.Context(), in)
+		return a.composeProblems(file, a.deploy(cmd.Context(), in))
 	})
 	c.Args = a.exactly(0)
 	f := c.Flags()
@@ -127,20 +128,24 @@ func resolvePath(dir, ref string) string {
 	return filepath.Join(dir, ref)
 }
 
+// composeFile is the file to read: the default name stands for its usual
+// spellings too.
+func composeFile(file string) string {
+	if file != "compose.yaml" {
+		return file
+	}
+	for _, one := range []string{file, "compose.yml", "docker-compose.yaml", "docker-compose.yml"} {
+		if _, err := os.Stat(one); err == nil {
+			return one
+		}
+	}
+	return file
+}
+
 func (a *app) readSource(file string) (text, dir string, err error) {
 	if file == "-" {
 		b, err := io.ReadAll(io.LimitReader(a.Stdin, compose.MaxSource+1))
 		return string(b), ".", err
-	}
-	if file == "compose.yaml" {
-		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-			for _, other := range []string{"compose.yml", "docker-compose.yaml", "docker-compose.yml"} {
-				if _, err := os.Stat(other); err == nil {
-					file = other
-					break
-				}
-			}
-		}
 	}
 	b, err := readBounded(file, compose.MaxSource+1)
 	if errors.Is(err, os.ErrNotExist) {
@@ -209,7 +214,11 @@ func (a *app) deploy(ctx context.Context, in client.AppInput) error {
 	if err := appFailure(got); err != nil {
 		return err
 	}
-	return a.one(got, a.appWords(got))
+	words := a.appWords(got)
+	if have.ID != "" && have.Revision == got.Revision {
+		words += "  " + a.say("app.same")
+	}
+	return a.one(got, words)
 }
 
 // appWords is one line about an app: name, revision, how it is, ports.
@@ -219,74 +228,6 @@ func (a *app) appWords(x client.App) string {
 		words += "  " + p
 	}
 	return words
-}
-
-// plan says what a deploy would make, without making it.
-func (a *app) plan(ctx context.Context, in client.AppInput) error {
-	c, err := a.connect()
-	if err != nil {
-		return err
-	}
-	got, err := answer[client.Compose](c.ParseCompose(ctx, &client.ParseComposeParams{Tenant: a.tenant},
-		client.ComposeInput{Source: in.Source, Name: in.Name, Env: in.Env, Files: in.Files}))
-	if err != nil {
-		return err
-	}
-	if a.json {
-		return a.printJSON(got)
-	}
-	have, err := answer[client.App](c.GetApp(ctx, in.Name, &client.GetAppParams{Tenant: a.tenant}))
-	if err != nil && statusOf(err) != http.StatusNotFound {
-		return err
-	}
-	rows := [][]string{{"SERVICE", "CHANGE", "IMAGE", "REPLICAS", "PORTS"}}
-	for _, name := range sortedKeys(got.Services) {
-		s := got.Services[name]
-		change := "create"
-		if old, ok := have.Spec.Services[name]; ok {
-			change = specChange(old, s)
-		}
-		var ports []string
-		for _, p := range s.Ports {
-			ports = append(ports, compose.PortText(p))
-		}
-		rows = append(rows, []string{name, change, familiar(s.Container.Image), strconv.Itoa(s.Replicas), strings.Join(ports, ", ")})
-	}
-	for _, name := range sortedKeys(have.Spec.Services) {
-		if _, ok := got.Services[name]; !ok {
-			rows = append(rows, []string{name, "remove", "", "", ""})
-		}
-	}
-	for _, p := range got.Problems {
-		fmt.Fprintf(a.Stderr, "skerry: line %d, column %d: %s\n", p.Line, p.Column, p.Message)
-	}
-	return table(a.Stdout, rows)
-}
-
-// specChange compares what a user wrote; names and digests that the platform
-// filled in do not count.
-func specChange(old, fresh model.ServiceSpec) string {
-	bare := func(s model.ServiceSpec) string {
-		s.Replicas = 0
-		s.Container.ImageDigest = ""
-		s.Container.Image = strings.TrimPrefix(familiar(strings.TrimSuffix(s.Container.Image, ":latest")), "library/")
-		s.Container.Mounts = slices.Clone(s.Container.Mounts)
-		for i := range s.Container.Mounts {
-			s.Container.Mounts[i].VolumeID = ""
-		}
-		text, err := compose.Render("", map[string]model.ServiceSpec{"x": s})
-		if err != nil {
-			return err.Error()
-		}
-		return text
-	}
-	switch {
-	case bare(old) != bare(fresh):
-		return "replace"
-	case old.Replicas != fresh.Replicas:
-		return "scale"
-	}
-	return "keep"
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -347,7 +288,9 @@ func (a *app) appHistoryCommand() *cobra.Command {
 			func(r model.Revision) []string {
 				var images []string
 				for _, s := range sortedKeys(r.Spec.Services) {
-					images = append(images, familiar(r.Spec.Services[s].Container.Image))
+					if i := familiar(r.Spec.Services[s].Container.Image); !slices.Contains(images, i) {
+						images = append(images, i)
+					}
 				}
 				return []string{strconv.FormatUint(r.Number, 10), yesNo(r.Number == x.Revision), r.Actor, age(r.CreatedAt, now), strings.Join(images, ", ")}
 			})

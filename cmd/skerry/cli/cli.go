@@ -264,6 +264,18 @@ func (a *app) exactly(n int) cobra.PositionalArgs { return a.between(n, n) }
 
 func (a *app) atLeast(n int) cobra.PositionalArgs { return a.between(n, 1<<30) }
 
+// noneOrLs wants no argument; the `ls` that people write out of habit is one
+// too many that is let pass.
+func (a *app) noneOrLs() cobra.PositionalArgs {
+	none := a.exactly(0)
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 && args[0] == "ls" {
+			args = args[1:]
+		}
+		return none(cmd, args)
+	}
+}
+
 func (a *app) between(low, high int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {

@@ -140,7 +140,7 @@ func (a *app) eventCommand() *cobra.Command {
 		return list(a, got.Items, false, func(e model.Event) string { return e.Message },
 			[]string{"TIME", "KIND", "OBJECT", "REASON", "MESSAGE"}, eventRow)
 	})
-	c.Args = a.exactly(0)
+	c.Args = a.noneOrLs()
 	f := c.Flags()
 	f.BoolVarP(&p.Follow, "follow", "f", false, a.say("flag.follow"))
 	f.StringVar(&p.Since, "since", "", a.say("flag.since"))
@@ -199,7 +199,7 @@ func (a *app) auditCommand() *cobra.Command {
 				return []string{e.Time.Local().Format("2006-01-02 15:04:05"), e.Actor, e.RemoteIP, e.Operation, e.Object, e.Refused}
 			})
 	})
-	c.Args = a.exactly(0)
+	c.Args = a.noneOrLs()
 	f := c.Flags()
 	f.StringVar(&p.Actor, "actor", "", a.say("flag.actor"))
 	f.StringVar(&p.Operation, "operation", "", a.say("flag.operation"))

@@ -54,7 +54,7 @@ func TestPs(t *testing.T) {
 	withContainers(f)
 	golden(t, "ps.txt", ages.ReplaceAllString(f.skerry(nil, "", "ps").out, "AGE"))
 	golden(t, "ps-all.txt", ages.ReplaceAllString(f.skerry(nil, "", "ps", "-a").out, "AGE"))
-	if r := f.skerry(nil, "", "ps", "-q"); r.out != "web-2\nweb\n" {
+	if r := f.skerry(nil, "", "ps", "-q"); r.out != "web\nweb-2\n" {
 		t.Errorf("ps -q: %q", r.out)
 	}
 	for filter, want := range map[string]int{"status=exited": 1, "app=web": 2, "name=we": 2, "image=nginx:1.27": 3, "label=x": 0, "service=db": 1} {

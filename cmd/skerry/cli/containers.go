@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,7 +53,9 @@ func (a *app) ps(ctx context.Context, all, quiet bool, filters []string) error {
 		live := c.Status.Phase != model.PhaseExited && c.Status.Phase != model.PhaseFailed
 		return !keep(c) || !all && !live && len(filters) == 0
 	})
-	slices.SortStableFunc(found, func(x, y model.Container) int { return y.CreatedAt.Compare(x.CreatedAt) })
+	slices.SortStableFunc(found, func(x, y model.Container) int {
+		return cmp.Or(cmp.Compare(x.AppName, y.AppName), cmp.Compare(x.ServiceName, y.ServiceName), cmp.Compare(x.Slot, y.Slot), y.CreatedAt.Compare(x.CreatedAt))
+	})
 	var ports map[string]string
 	var nodes map[string]string
 	if !a.json && !quiet && len(found) > 0 {

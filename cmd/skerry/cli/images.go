@@ -319,6 +319,29 @@ func (a *app) volume(ctx context.Context, word string) (client.Volume, error) {
 	return v, a.named(err, "volume", word, func() []string { return a.volumeNames(ctx) })
 }
 
+// usersOf names what uses a volume: services, and containers whose service no
+// longer names it.
+func usersOf(v client.Volume) []string {
+	apps := map[string]bool{}
+	var by []string
+	for _, u := range v.Status.UsedBy {
+		switch {
+		case u.Kind != "service":
+		case u.Name == u.AppName:
+			by, apps[u.AppName] = append(by, u.Name), true
+		default:
+			by, apps[u.AppName] = append(by, u.AppName+"."+u.Name), true
+		}
+	}
+	for _, u := range v.Status.UsedBy {
+		if u.Kind != "service" && !apps[u.AppName] {
+			by = append(by, u.Name)
+		}
+	}
+	slices.Sort(by)
+	return slices.Compact(by)
+}
+
 func (a *app) volumeCommands() []*cobra.Command {
 	var quiet bool
 	ls := a.Command("ls [flags]", "volume.ls", func(cmd *cobra.Command, _ []string) error {
@@ -338,12 +361,7 @@ func (a *app) volumeCommands() []*cobra.Command {
 				if v.Status.UsedBytes != nil {
 					used = size(*v.Status.UsedBytes)
 				}
-				var by []string
-				for _, u := range v.Status.UsedBy {
-					by = append(by, firstOf(u.AppName+"."+u.Name, u.Name))
-				}
-				slices.Sort(by)
-				return []string{v.Name, firstOf(nodes[v.NodeID], short(v.NodeID)), used, strings.Join(slices.Compact(by), ", "), age(v.CreatedAt, now)}
+				return []string{v.Name, firstOf(nodes[v.NodeID], short(v.NodeID)), used, strings.Join(usersOf(v), ", "), age(v.CreatedAt, now)}
 			})
 	})
 	ls.Args = a.exactly(0)

@@ -99,6 +99,10 @@ func (a *app) tokenByPassword(ctx context.Context, t target, l loginFlags) (stri
 			role = m.Role
 		}
 	}
+	if role == "" {
+		_ = done(c.SignOut(ctx))
+		return "", errors.New(a.say("role.none", me.Name, me.Name))
+	}
 	host, _ := os.Hostname()
 	made, err := answer[client.NewAPIToken](c.CreateAPIToken(ctx, client.APITokenInput{
 		Name: "skerry login on " + firstOf(host, "a host"), Role: role, TTLSeconds: int64(cliTokenLife / time.Second),

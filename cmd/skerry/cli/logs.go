@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type logReader struct {
 	out, errOut io.Writer
 	timestamps  bool
 	prefix      bool // name the container before each line
+	width       int  // columns that the names take
 
 	mu   sync.Mutex
 	n    int
@@ -68,7 +70,7 @@ func (l *logReader) print(line client.LogLine, again map[string]int) error {
 		text = line.Time.UTC().Format("2006-01-02T15:04:05.000000000Z") + " " + text
 	}
 	if l.prefix {
-		text = line.Container + " | " + text
+		text = line.Container + strings.Repeat(" ", max(0, l.width-wide.StringWidth(line.Container))) + " | " + text
 	}
 	if !line.Partial {
 		text += "\n"
@@ -227,7 +229,13 @@ func (a *app) logs(ctx context.Context, word string, q client.ContainerLogsParam
 		return err
 	}
 	var resp *http.Response
-	switch of, kind := logSource(all, word); kind {
+	of, kind := logSource(all, word)
+	for _, ct := range all {
+		if ct.AppID == of || ct.ServiceID == of {
+			l.width = max(l.width, wide.StringWidth(ct.Name))
+		}
+	}
+	switch kind {
 	case "app":
 		l.prefix = true
 		p := client.AppLogsParams(q)

@@ -36,7 +36,8 @@ func (a *app) tenants(ctx context.Context) ([]model.Tenant, error) {
 
 func (a *app) peopleCommands() []*cobra.Command {
 	return []*cobra.Command{
-		a.group("user", "user", a.userCreateCommand(), a.userLsCommand(), a.userDisableCommand(), a.userEnableCommand(), a.userResetCommand()),
+		a.group("user", "user", a.userCreateCommand(), a.userLsCommand(), a.userGrantCommand(), a.userRevokeCommand(),
+			a.userDisableCommand(), a.userEnableCommand(), a.userResetCommand()),
 		a.group("tenant", "tenant", a.tenantCreateCommand(), a.tenantLsCommand(), a.tenantRmCommand()),
 		a.group("api-token", "api-token", a.tokenCreateCommand(), a.tokenLsCommand(), a.tokenRevokeCommand()),
 	}
@@ -60,6 +61,9 @@ func (a *app) userCreateCommand() *cobra.Command {
 		u, err := answer[client.User](conn.CreateUser(cmd.Context(), in))
 		if err != nil {
 			return err
+		}
+		if !a.json && u.Spec.PlatformRole == "" && len(u.Spec.Tenants) == 0 {
+			fmt.Fprintln(a.Stderr, a.say("role.none", u.Name, u.Name))
 		}
 		return a.one(u, u.Name)
 	})

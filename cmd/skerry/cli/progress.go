@@ -61,8 +61,14 @@ func (p *progress) draw() {
 	fmt.Fprint(p.a.Stderr, b.String())
 }
 
-// end leaves the last state on the screen.
-func (p *progress) end() {}
+// end takes the lines off the screen, so that what is written next stands
+// alone.
+func (p *progress) end() {
+	if p.drawn > 0 {
+		fmt.Fprintf(p.a.Stderr, "\x1b[%dA\r\x1b[J", p.drawn)
+		p.drawn = 0
+	}
+}
 
 func stepText(a *app, s client.Progress) string {
 	what := s.ID

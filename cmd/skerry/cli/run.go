@@ -79,6 +79,8 @@ func (a *app) run(ctx context.Context, o *runOptions, image string, command []st
 		return usagef("%s", a.say("run.replicas"))
 	case o.detach && (o.interactive && !o.tty):
 		return usagef("%s", a.say("run.stdin"))
+	case foreground && o.tty && o.interactive && !isTerminal(a.Stdin):
+		return usagef("%s", a.say("run.terminal"))
 	case foreground && a.json:
 		return usagef("%s", a.say("run.json"))
 	case o.pull != "missing" && o.pull != "always" && o.pull != "never":

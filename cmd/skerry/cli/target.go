@@ -52,6 +52,13 @@ func (a *app) connect() (*conn, error) {
 	if t == nil {
 		a.client, err = local(filepath.Join(a.runDir, "skerry.sock"))
 	} else {
+		if t.Token == "" {
+			base, err := cleanURL(t.URL)
+			if err != nil {
+				return nil, err
+			}
+			return nil, errors.New(a.say("login.first", base, base))
+		}
 		a.client, err = remote(*t)
 	}
 	return a.client, err

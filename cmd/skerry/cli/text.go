@@ -56,7 +56,7 @@ var catalogue = map[string]text{
 	"see.help":      {"See `%s --help`.", "请看 `%s --help`。"},
 
 	// what goes wrong here, before the server is asked
-	"group.which":       {"say what to do: see `%s --help`", "请写明要做什么：见 `%s --help`"},
+	"group.which":       {"`%s` needs a command that says what to do", "`%s` 之后请写明要做什么"},
 	"unknown.command":   {"there is no command %q in `%s`", "没有命令 %q（在 `%s` 中）"},
 	"unknown.container": {"there is no container, service or app %q", "没有名为 %q 的容器、服务或应用"},
 	"unknown.app":       {"there is no app %q", "没有应用 %q"},
@@ -90,6 +90,10 @@ var catalogue = map[string]text{
 	"password.how":      {"there is no terminal to ask for the password; use --password-file FILE, or - for standard input", "没有终端可以询问密码；请用 --password-file 文件，或用 - 表示标准输入"},
 	"password.ask":      {"Password: ", "密码："},
 	"password.differ":   {"the two passwords differ; nothing was done", "两次密码不同；什么都没有做"},
+	"role.none":         {"%s has no role yet; an administrator gives one with: skerry user grant %s default=developer", "%s 还没有角色；管理员可用此命令授予：skerry user grant %s default=developer"},
+	"revoke.none":       {"%s has no role %s", "%s 没有角色 %s"},
+	"login.first":       {"you are not signed in at %s; run `skerry login %s` first, or set SKERRY_TOKEN", "尚未登录 %s；请先运行 `skerry login %s`，或设置 SKERRY_TOKEN"},
+	"run.terminal":      {"-it needs a terminal, and standard input is none; leave out -t, or run this in a terminal", "-it 需要终端，而标准输入不是终端；请去掉 -t，或在终端中运行"},
 	"login.how":         {"give --user (and a password) or --token, one of the two", "请给出 --user（和密码）或 --token，二选一"},
 	"logout.none":       {"you are not logged in", "没有登录"},
 	"completion.which":  {"%q: write bash, zsh or fish", "%q：请写 bash、zsh 或 fish"},
@@ -97,6 +101,7 @@ var catalogue = map[string]text{
 	// answers
 	"app.line":     {"%s  revision %d  %s  %d/%d running", "%s  版本 %d  %s  %d/%d 运行中"},
 	"service.line": {"%s  %d/%d running", "%s  %d/%d 运行中"},
+	"app.same":     {"nothing changed", "没有变化"},
 	"token.once":   {"This is shown once: keep it now.", "只显示这一次：请立即保存。"},
 	"login.done":   {"Signed in as %s at %s.", "已以 %s 登录 %s。"},
 	"logout.done":  {"Signed out of %s.", "已退出 %s。"},
