@@ -19,7 +19,7 @@ import (
 func (r *Runtime) Exec(ctx context.Context, c *model.Container, spec api.ExecSpec, s api.Streams) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	streams := ctrd.ExecIO{Stdout: s.Stdout, Stderr: s.Stderr, Resize: sizes(ctx, s.Resize)}
+	streams := ctrd.ExecIO{Stdout: s.Stdout, Stderr: s.Stderr, Resize: sizes(ctx, s.Resize), Signals: s.Signals}
 	if spec.Stdin {
 		streams.Stdin = s.Stdin
 	}

@@ -28,11 +28,13 @@ type TermSize struct{ Width, Height uint16 }
 // ExecIO connects an exec. Nil Stdin is /dev/null,
 // nil outputs are thrown away. With a TTY there is no
 // separate Stderr. Stdin is read until it ends; closing it when Exec has
-// returned is the caller's part. Resize may be nil.
+// returned is the caller's part. Resize may be nil. Signals, which may be nil too,
+// go to the command; their names are those of workload.ParseSignal.
 type ExecIO struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Resize         <-chan TermSize
+	Signals        <-chan string
 }
 
 // drain is how long output of an ended exec is waited for when something that it
@@ -139,6 +141,7 @@ func (r *Runtime) execProcess(ctx context.Context, f *facts, pid int, spec *work
 type execution struct {
 	r             *Runtime
 	container, id string
+	pid           int           // once started
 	ran           bool          // the command has been started
 	started       chan struct{} // closed then
 }
@@ -189,12 +192,14 @@ func (x *execution) run(ctx context.Context, process *specs.Process, streams Exe
 		return 0, native(err, "make the process")
 	}
 	defer x.remove(base)
-	if _, err := x.r.tasks.Start(base, &tasksapi.StartRequest{ContainerID: x.container, ExecID: x.id}); err != nil {
+	begun, err := x.r.tasks.Start(base, &tasksapi.StartRequest{ContainerID: x.container, ExecID: x.id})
+	if err != nil {
 		return 0, native(err, "start the process")
 	}
+	x.pid = int(begun.Pid)
 	x.ran = true
 	close(x.started)
-	code, err := x.wait(ctx, base, streams.Resize)
+	code, err := x.wait(ctx, base, streams.Resize, streams.Signals)
 	drained(pipes)
 	return code, err
 }
@@ -210,7 +215,7 @@ func drained(pipes cio.IO) {
 }
 
 // wait returns the exit status; it kills the command when ctx ends.
-func (x *execution) wait(ctx, base context.Context, resize <-chan TermSize) (int, error) {
+func (x *execution) wait(ctx, base context.Context, resize <-chan TermSize, signals <-chan string) (int, error) {
 	type result struct {
 		code int
 		err  error
@@ -249,6 +254,14 @@ func (x *execution) wait(ctx, base context.Context, resize <-chan TermSize) (int
 				Width: uint32(size.Width), Height: uint32(size.Height)}); err != nil {
 				x.r.log.Debug("terminal not resized", "container", x.container, "err", err)
 			}
+		case name, ok := <-signals:
+			if !ok {
+				signals = nil
+				continue
+			}
+			if err := x.signal(base, name); err != nil {
+				x.r.log.Debug("signal not sent", "container", x.container, "signal", name, "err", err)
+			}
 		case <-ctx.Done():
 			kill, cancel := cleanupContext(ctx)
 			defer cancel()
@@ -262,6 +275,19 @@ func (x *execution) wait(ctx, base context.Context, resize <-chan TermSize) (int
 			return 0, context.Cause(ctx)
 		}
 	}
+}
+
+// signal sends a signal to the started command.
+func (x *execution) signal(ctx context.Context, name string) error {
+	sig, err := workload.ParseSignal(name)
+	if err != nil {
+		return err
+	}
+	if sig != syscall.SIGKILL {
+		afterExec(ctx, x.pid)
+	}
+	_, err = x.r.tasks.Kill(ctx, &tasksapi.KillRequest{ContainerID: x.container, ExecID: x.id, Signal: uint32(sig)})
+	return native(err, "signal the process")
 }
 
 // remove takes the ended process out of the shim.

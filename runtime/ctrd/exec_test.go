@@ -73,6 +73,35 @@ func TestExec(t *testing.T) {
 		t.Errorf("unknown user: got %v", err)
 	}
 
+	t.Run("signals", func(t *testing.T) {
+		var out safeBuffer
+		signals := make(chan string, 3)
+		done := make(chan int, 1)
+		go func() {
+			code, err := h.Runtime.Exec(ctx, "c", workload.ExecSpec{
+				Command: []string{"sh", "-c", "trap 'echo again' USR1; trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"},
+			}, ctrd.ExecIO{Stdout: &out, Signals: signals})
+			if err != nil {
+				t.Error(err)
+			}
+			done <- code
+		}()
+		runtimetest.Eventually(t, 10*time.Second, "the traps", func() bool { return strings.Contains(out.String(), "ready") })
+		signals <- "SIGNONE"
+		signals <- "SIGUSR1"
+		runtimetest.Eventually(t, 10*time.Second, "the first signal", func() bool { return strings.Contains(out.String(), "again") })
+		signals <- "TERM"
+		close(signals)
+		select {
+		case code := <-done:
+			if code != 7 {
+				t.Errorf("ended with %d, want 7", code)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the command did not hear the second signal")
+		}
+	})
+
 	t.Run("terminal and resize", func(t *testing.T) {
 		in, input := io.Pipe()
 		defer input.Close()
