@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -30,13 +31,18 @@ type founder struct {
 	p      *parts
 	images operation.Images
 	status func() model.NodeStatus
+	seeded func() (io.Reader, error) // opens the image that comes with the product
 
 	mu    sync.Mutex // one Init at a time
 	token string     // setup token of the cluster that this process made; guarded by mu
 }
 
 func newFounder(a *Appliance, p *parts, images operation.Images) *founder {
-	return &founder{a: a, p: p, images: images, status: func() model.NodeStatus { return a.nodeStatus(p) }}
+	return &founder{
+		a: a, p: p, images: images,
+		status: func() model.NodeStatus { return a.nodeStatus(p) },
+		seeded: welcome.Open,
+	}
 }
 
 // wait returns nil as soon as the state has a cluster, whoever made it and
@@ -175,7 +181,7 @@ func (f *founder) makeAdmin(ctx context.Context, o model.Origin, token []byte, p
 
 // seed imports the image that comes with the product.
 func (f *founder) seed(ctx context.Context) ([]model.Image, error) {
-	tar, err := welcome.Open()
+	tar, err := f.seeded()
 	if err != nil {
 		return nil, err
 	}

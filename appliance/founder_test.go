@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,7 +66,15 @@ func unborn(t *testing.T, hear func(context.Context) error) *founder {
 	a := &Appliance{cfg: config.Config{Name: "one", Listen: "127.0.0.1:7443"}}
 	f := newFounder(a, p, seedImages{hear: hear})
 	f.status = func() model.NodeStatus { return model.NodeStatus{Ready: true} }
+	f.seeded = func() (io.Reader, error) { return strings.NewReader("an image"), nil }
 	return f
+}
+
+// restarted is the founder of the next process on the same node.
+func (f *founder) restarted() *founder {
+	n := newFounder(f.a, f.p, f.images)
+	n.status, n.seeded = f.status, f.seeded
+	return n
 }
 
 func (f *founder) waits(t *testing.T) bool {
@@ -136,7 +145,7 @@ func TestInitFinishesAnEarlierOne(t *testing.T) {
 	if _, err := f.Init(t.Context(), pools()); err != nil {
 		t.Fatal(err)
 	}
-	f = &founder{a: f.a, p: f.p, images: f.images, status: f.status} // as after a restart
+	f = f.restarted()
 	if !f.waits(t) {
 		t.Fatal("the loops do not begin")
 	}
@@ -168,8 +177,7 @@ func TestInitAfterBootstrap(t *testing.T) {
 	if err := f.p.node.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f = newFounder(f.a, f.p, f.images) // the process starts here
-	f.status = func() model.NodeStatus { return model.NodeStatus{Ready: true} }
+	f = f.restarted()
 	if _, err := f.Init(t.Context(), withPassword()); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
