@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -15,7 +16,10 @@ import (
 // this host needs must be there and be sound, references are labelled for the
 // engine's garbage collection, the layers are unpacked, the record is written
 // last. The caller holds a lease.
-func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits, strict bool, progress func(Progress)) error {
+//
+// held, unless nil, says which blobs whoever brings the image has shown: the
+// content store is everybody's, and knowing a digest is no right to the content.
+func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits, strict bool, held func(digest.Digest) bool, progress func(Progress)) error {
 	if !images.IsManifestType(target.MediaType) && !images.IsIndexType(target.MediaType) {
 		return refuse("image %s: its type %q is neither a manifest nor an index", target.Digest, clip(target.MediaType))
 	}
@@ -29,6 +33,13 @@ func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits
 	}
 	if p := (ocispec.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}); p.Architecture != "" && !s.platform.Match(p) {
 		return fmt.Errorf("image %s is for %s, this host runs %s: %w", target.Digest, platforms.Format(p), platforms.DefaultString(), ErrPlatform)
+	}
+	if held != nil {
+		for _, part := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
+			if !held(part.Digest) {
+				return refuse("image %s: its part %s is not in the archive", target.Digest, part.Digest)
+			}
+		}
 	}
 	var done, total int64
 	for _, l := range m.Layers {

@@ -93,7 +93,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opt ImportOptions) ([]I
 			return err
 		}
 		for i := range roots {
-			if err := s.adopt(ctx, roots[i].target, im.lim, true, opt.Progress); err != nil {
+			if err := s.adopt(ctx, roots[i].target, im.lim, true, im.holds, opt.Progress); err != nil {
 				return err
 			}
 			out = append(out, Imported{Digest: roots[i].target.Digest, Names: roots[i].names})
@@ -244,6 +244,16 @@ func (s *Store) ingest(ctx context.Context, r io.Reader, size int64, want digest
 		return desc, fmt.Errorf("store a blob: %w", err)
 	}
 	return desc, nil
+}
+
+// holds says whether the archive brought a blob itself.
+func (im *importer) holds(d digest.Digest) bool {
+	for _, f := range im.files {
+		if f.Digest == d {
+			return true
+		}
+	}
+	return false
 }
 
 // roots finds the archive's images.

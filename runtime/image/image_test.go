@@ -191,7 +191,7 @@ func TestRefused(t *testing.T) {
 		{name: "device", b: arch(file{Name: "a", Type: tar.TypeChar}), says: "neither a file"},
 		{name: "wrong digest", b: runtimetest.Tar(t, wrong), says: "other bytes than its digest says"},
 		{name: "layer of another image", b: runtimetest.Tar(t, swapped), says: "configuration says"},
-		{name: "layer missing", b: runtimetest.Tar(t, noLayer), says: "missing"},
+		{name: "layer missing", b: runtimetest.Tar(t, noLayer), says: "is not in the archive"},
 		{name: "layer upwards", b: with(file{Name: "../../evil", Body: []byte("x")}), says: "leads out of the container's root"},
 		{name: "layer absolute", b: with(file{Name: "/evil", Body: []byte("x")}), says: "absolute path"},
 		{name: "layer through a link", b: with(file{Name: "l", Type: tar.TypeSymlink, Link: "../../../etc"}, file{Name: "l/evil", Body: []byte("x")}), says: "written through the link"},
@@ -220,6 +220,22 @@ func TestRefused(t *testing.T) {
 	}
 	if h.EnginePID() == 0 {
 		t.Error("the engine is gone")
+	}
+}
+
+// The content store is everybody's: an archive that only names a layer that
+// somebody else brought gets nothing of it.
+func TestADigestIsNoRightToContent(t *testing.T) {
+	h := runtimetest.New(t)
+	ctx := runtimetest.Context(t, time.Minute)
+	files := runtimetest.OCILayout(t, "x", runtimetest.ImageConfig{Cmd: []string{"/x"}}, small(t))
+	if _, err := h.Images.Import(ctx, bytes.NewReader(runtimetest.Tar(t, files)), image.ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	names := slices.DeleteFunc(files, func(f runtimetest.File) bool { return bytes.Contains(f.Body, []byte("hello")) })
+	_, err := h.Images.Import(ctx, bytes.NewReader(runtimetest.Tar(t, names)), image.ImportOptions{})
+	if !errors.Is(err, image.ErrRefused) || !strings.Contains(err.Error(), "is not in the archive") {
+		t.Errorf("got %v", err)
 	}
 }
 

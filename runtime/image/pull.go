@@ -93,7 +93,7 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (digest.D
 		if err := s.fetch(ctx, fetcher, desc, lim, opt.Progress); err != nil {
 			return remoteError(full, err)
 		}
-		return s.adopt(ctx, desc, lim, false, opt.Progress)
+		return s.adopt(ctx, desc, lim, false, nil, opt.Progress)
 	})
 	if err != nil {
 		return "", fmt.Errorf("pull %s: %w", clip(full), err)
