@@ -56,7 +56,7 @@ func (r *Runtime) Pull(ctx context.Context, ref, username, password string, repo
 func (r *Runtime) Import(ctx context.Context, tar io.Reader, report api.Report) ([]operation.Stored, error) {
 	got, err := r.cfg.Images.Import(ctx, tar, image.ImportOptions{Progress: steps(report)})
 	if err != nil {
-		return nil, explainImage("the archive", err)
+		return nil, explainImage("", err)
 	}
 	var out []operation.Stored
 	for _, i := range got {
@@ -136,6 +136,9 @@ func explainImage(what string, err error) error {
 			return model.Errorf(model.KindUnavailable, "registry_unreachable", "%s is not here, and its registry cannot be reached: %v; import it with `skerry image import FILE`, or check the network", what, err)
 		}
 		return err
+	}
+	if what == "" {
+		return model.Errorf(kind, code, "%v", err)
 	}
 	return model.Errorf(kind, code, "%s: %v", what, err)
 }

@@ -100,6 +100,9 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opt ImportOptions) ([]I
 		}
 		return nil
 	})
+	if errors.Is(err, ErrRefused) {
+		return nil, err // its sentence says all
+	}
 	if err != nil {
 		return nil, fmt.Errorf("import image archive: %w", err)
 	}
