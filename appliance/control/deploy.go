@@ -85,7 +85,7 @@ func (d *deployer) run(ctx context.Context) error {
 func (d *deployer) turn(p *picture) []command.Command {
 	var cmds []command.Command
 	nodes := p.schedulable()
-	var remove []command.AssignItem
+	var assign []command.AssignItem
 	for _, s := range p.services {
 		have := p.containers[s.ID]
 		plan := deploy.ForService(s, have, func(name string) bool { return p.names[s.TenantID+"/"+name] })
@@ -93,10 +93,10 @@ func (d *deployer) turn(p *picture) []command.Command {
 			if slices.Contains(plan.Remove, c.ID) {
 				a := c.Assign
 				a.Remove = true
-				remove = append(remove, command.AssignItem{ID: c.ID, ExpectVersion: command.AnyVersion, Assign: a})
+				assign = append(assign, command.AssignItem{ID: c.ID, ExpectVersion: command.AnyVersion, Assign: a})
 			} else if c.Assign.NodeID == "" && !c.Assign.Remove && !s.Removing {
 				if item, ok := d.place(p, nodes, s, c); ok {
-					remove = append(remove, item)
+					assign = append(assign, item)
 				}
 			}
 		}
@@ -114,8 +114,8 @@ func (d *deployer) turn(p *picture) []command.Command {
 		}
 		cmds = append(cmds, put)
 	}
-	if len(remove) > 0 {
-		cmds = append(cmds, &command.AssignContainers{Head: command.By(origin("deploy")), Items: remove})
+	if len(assign) > 0 {
+		cmds = append(cmds, &command.AssignContainers{Head: command.By(origin("deploy")), Items: assign})
 	}
 	return append(cmds, d.blocks(p)...)
 }

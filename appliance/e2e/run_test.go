@@ -369,20 +369,21 @@ func TestInside(t *testing.T) {
 	t.Run("copy", func(t *testing.T) { copies(t, n.In(t)) })
 	t.Run("stats", func(t *testing.T) {
 		n := n.In(t)
+		n.OK("exec", "box", "dd", "if=/dev/zero", "of=/in-the-layer", "bs=1M", "count=2")
 		n.Begin("exec", "box", "sh", "-c", "while :; do :; done")
 		var got struct {
 			Items []struct {
 				Container string
 				Stats     struct {
-					CPUPercent                        float64
-					MemoryBytes, Pids, NetworkRxBytes int64
+					CPUPercent                                    float64
+					MemoryBytes, Pids, NetworkRxBytes, LayerBytes int64
 				}
 			}
 		}
 		n.Eventually(10*time.Second, "the stats show the work", func() bool {
 			n.JSON(&got, "stats", "box")
 			return len(got.Items) == 1 && got.Items[0].Container == "box" && got.Items[0].Stats.CPUPercent > 5 &&
-				got.Items[0].Stats.MemoryBytes > 4096 && got.Items[0].Stats.Pids >= 2
+				got.Items[0].Stats.MemoryBytes > 4096 && got.Items[0].Stats.Pids >= 2 && got.Items[0].Stats.LayerBytes >= 2<<20
 		})
 		if out := n.OK("stats", "--no-stream", "box"); !strings.Contains(out, "box") || !strings.Contains(out, "MEMORY") {
 			t.Errorf("stats: %s", out)

@@ -62,8 +62,14 @@ type Runtime struct {
 	cfg Config
 	log *slog.Logger
 
-	mu  sync.Mutex
-	cpu map[string]cpuSample // container id -> last measurement; guarded by mu
+	mu     sync.Mutex
+	cpu    map[string]cpuSample   // container id -> last measurement; guarded by mu
+	layers map[string]layerSample // container id -> last measurement; guarded by mu
+}
+
+type layerSample struct {
+	at    time.Time
+	bytes *int64 // nil: not known
 }
 
 type cpuSample struct {
@@ -73,7 +79,7 @@ type cpuSample struct {
 
 // New makes a Runtime.
 func New(cfg Config) *Runtime {
-	return &Runtime{cfg: cfg, log: cfg.Log.With("component", "noderuntime"), cpu: map[string]cpuSample{}}
+	return &Runtime{cfg: cfg, log: cfg.Log.With("component", "noderuntime"), cpu: map[string]cpuSample{}, layers: map[string]layerSample{}}
 }
 
 var (

@@ -29,6 +29,7 @@ func (r *Runtime) Stats(ctx context.Context, c *model.Container) (api.ContainerS
 		Pids: int64(s.PIDs), PidsLimit: c.Spec.PidsLimit,
 		NetworkRxBytes: int64(s.NetworkRx), NetworkTxBytes: int64(s.NetworkTx),
 		BlockReadBytes: int64(s.BlockRead), BlockWriteBytes: int64(s.BlockWrite),
+		LayerBytes: r.layerBytes(ctx, c.ID),
 	}
 	if out.PidsLimit == 0 {
 		out.PidsLimit = workload.DefaultPIDs
@@ -61,10 +62,42 @@ func (r *Runtime) cpuPercent(c *model.Container, s workload.Stats) float64 {
 	return 100 * float64(s.CPUTotal-last.used) / float64(passed)
 }
 
-// LayerSize is what a container has written into its own layer, in bytes.
-func (r *Runtime) LayerSize(ctx context.Context, c *model.Container) (int64, error) {
-	n, err := r.cfg.Containers.LayerSize(ctx, workload.ID(c.ID))
-	return n, r.explain(c, err)
+// Measuring a layer walks it: once a minute is enough, and a large one must not
+// hold up the other figures for long.
+const (
+	layerEvery = time.Minute
+	layerWait  = 2 * time.Second
+)
+
+// layerBytes is what a container has written into its own layer, measured at
+// most once in layerEvery; nil where that could not be done in layerWait.
+func (r *Runtime) layerBytes(ctx context.Context, id string) *int64 {
+	now := time.Now()
+	r.mu.Lock()
+	last, ok := r.layers[id]
+	if ok && now.Sub(last.at) < layerEvery {
+		r.mu.Unlock()
+		return last.bytes
+	}
+	for other, old := range r.layers {
+		if now.Sub(old.at) >= layerEvery {
+			delete(r.layers, other)
+		}
+	}
+	r.layers[id] = layerSample{at: now, bytes: last.bytes} // others meanwhile take the old figure
+	r.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, layerWait)
+	defer cancel()
+	n, err := r.cfg.Containers.LayerSize(ctx, workload.ID(id))
+	if err != nil {
+		r.log.Debug("layer not measured", "container", id, "err", err)
+		return last.bytes
+	}
+	r.mu.Lock()
+	r.layers[id] = layerSample{at: now, bytes: &n}
+	r.mu.Unlock()
+	return &n
 }
 
 // NodeStats measures this node.
