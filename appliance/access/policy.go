@@ -77,6 +77,7 @@ var policy = map[Permission]rule{
 	"image.write":       {Tenant, makers},
 	"volume.read":       {Tenant, readers},
 	"volume.write":      {Tenant, makers},
+	"volume.files":      {Tenant, makers},
 	"event.read":        {Tenant, readers},
 	"audit.read":        {Tenant, watchers},
 }

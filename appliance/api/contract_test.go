@@ -77,7 +77,7 @@ func TestSchemasAreTheModel(t *testing.T) {
 	for _, v := range []any{model.UserSpec{}, model.TenantSpec{}, model.Tenant{}, model.Condition{}, model.NodeSpec{}, model.NodeStatus{}, model.Node{},
 		model.Environment{}, model.EnvVar{}, model.Mount{}, model.ContainerSpec{}, model.PortSpec{}, model.Port{}, model.ServiceSpec{}, model.AppSpec{},
 		model.Revision{}, model.ServiceStatus{}, model.Service{}, model.Intent{}, model.Assignment{}, model.ContainerStatus{}, model.Container{},
-		model.Image{}, model.VolumeSpec{}, model.Event{}} {
+		model.Image{}, model.VolumeSpec{}, model.Event{}, model.RepositorySpec{}, model.UpstreamSpec{}} {
 		rt := reflect.TypeOf(v)
 		types["model."+rt.Name()] = rt
 	}

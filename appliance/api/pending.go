@@ -1,0 +1,142 @@
+package api
+
+import "github.com/gin-gonic/gin"
+
+// What is in the contract and is being built; each goes as its operation comes.
+
+func (s *Server) unbuilt(c *gin.Context) {
+	s.fail(c, invalid("not_built", "this operation is not built yet"))
+}
+
+// PlanApp is not built yet.
+func (s *Server) PlanApp(c *gin.Context, _ PlanAppParams) { s.unbuilt(c) }
+
+// DeleteCertificate is not built yet.
+func (s *Server) DeleteCertificate(c *gin.Context) { s.unbuilt(c) }
+
+// GetCertificate is not built yet.
+func (s *Server) GetCertificate(c *gin.Context) { s.unbuilt(c) }
+
+// PutCertificate is not built yet.
+func (s *Server) PutCertificate(c *gin.Context) { s.unbuilt(c) }
+
+// GetComposeSchema is not built yet.
+func (s *Server) GetComposeSchema(c *gin.Context) { s.unbuilt(c) }
+
+// ReadContainerFile is not built yet.
+func (s *Server) ReadContainerFile(c *gin.Context, _ Ref, _ ReadContainerFileParams) { s.unbuilt(c) }
+
+// WriteContainerFile is not built yet.
+func (s *Server) WriteContainerFile(c *gin.Context, _ Ref, _ WriteContainerFileParams) { s.unbuilt(c) }
+
+// DeleteContainerFile is not built yet.
+func (s *Server) DeleteContainerFile(c *gin.Context, _ Ref, _ DeleteContainerFileParams) {
+	s.unbuilt(c)
+}
+
+// ListContainerFiles is not built yet.
+func (s *Server) ListContainerFiles(c *gin.Context, _ Ref, _ ListContainerFilesParams) { s.unbuilt(c) }
+
+// MakeContainerFolder is not built yet.
+func (s *Server) MakeContainerFolder(c *gin.Context, _ Ref, _ MakeContainerFolderParams) {
+	s.unbuilt(c)
+}
+
+// ContainerMetrics is not built yet.
+func (s *Server) ContainerMetrics(c *gin.Context, _ Ref, _ ContainerMetricsParams) { s.unbuilt(c) }
+
+// PushImage is not built yet.
+func (s *Server) PushImage(c *gin.Context, _ ImageRef, _ PushImageParams) { s.unbuilt(c) }
+
+// NodeMetrics is not built yet.
+func (s *Server) NodeMetrics(c *gin.Context, _ Ref, _ NodeMetricsParams) { s.unbuilt(c) }
+
+// GetRegistry is not built yet.
+func (s *Server) GetRegistry(c *gin.Context) { s.unbuilt(c) }
+
+// CollectRegistry is not built yet.
+func (s *Server) CollectRegistry(c *gin.Context) { s.unbuilt(c) }
+
+// ListRepositories is not built yet.
+func (s *Server) ListRepositories(c *gin.Context, _ ListRepositoriesParams) { s.unbuilt(c) }
+
+// CreateRepository is not built yet.
+func (s *Server) CreateRepository(c *gin.Context, _ CreateRepositoryParams) { s.unbuilt(c) }
+
+// DeleteRepository is not built yet.
+func (s *Server) DeleteRepository(c *gin.Context, _ RepositoryRef, _ DeleteRepositoryParams) {
+	s.unbuilt(c)
+}
+
+// GetRepository is not built yet.
+func (s *Server) GetRepository(c *gin.Context, _ RepositoryRef, _ GetRepositoryParams) { s.unbuilt(c) }
+
+// UpdateRepository is not built yet.
+func (s *Server) UpdateRepository(c *gin.Context, _ RepositoryRef, _ UpdateRepositoryParams) {
+	s.unbuilt(c)
+}
+
+// DeleteManifest is not built yet.
+func (s *Server) DeleteManifest(c *gin.Context, _ RepositoryRef, _ Reference, _ DeleteManifestParams) {
+	s.unbuilt(c)
+}
+
+// GetManifest is not built yet.
+func (s *Server) GetManifest(c *gin.Context, _ RepositoryRef, _ Reference, _ GetManifestParams) {
+	s.unbuilt(c)
+}
+
+// ExportManifest is not built yet.
+func (s *Server) ExportManifest(c *gin.Context, _ RepositoryRef, _ Reference, _ ExportManifestParams) {
+	s.unbuilt(c)
+}
+
+// ListTags is not built yet.
+func (s *Server) ListTags(c *gin.Context, _ RepositoryRef, _ ListTagsParams) { s.unbuilt(c) }
+
+// DeleteTag is not built yet.
+func (s *Server) DeleteTag(c *gin.Context, _ RepositoryRef, _ TagName, _ DeleteTagParams) {
+	s.unbuilt(c)
+}
+
+// PutTag is not built yet.
+func (s *Server) PutTag(c *gin.Context, _ RepositoryRef, _ TagName, _ PutTagParams) { s.unbuilt(c) }
+
+// Search is not built yet.
+func (s *Server) Search(c *gin.Context, _ SearchParams) { s.unbuilt(c) }
+
+// ServiceMetrics is not built yet.
+func (s *Server) ServiceMetrics(c *gin.Context, _ ServiceRef, _ ServiceMetricsParams) { s.unbuilt(c) }
+
+// ListUpstreams is not built yet.
+func (s *Server) ListUpstreams(c *gin.Context, _ ListUpstreamsParams) { s.unbuilt(c) }
+
+// CreateUpstream is not built yet.
+func (s *Server) CreateUpstream(c *gin.Context) { s.unbuilt(c) }
+
+// DeleteUpstream is not built yet.
+func (s *Server) DeleteUpstream(c *gin.Context, _ UpstreamRef, _ DeleteUpstreamParams) { s.unbuilt(c) }
+
+// GetUpstream is not built yet.
+func (s *Server) GetUpstream(c *gin.Context, _ UpstreamRef) { s.unbuilt(c) }
+
+// UpdateUpstream is not built yet.
+func (s *Server) UpdateUpstream(c *gin.Context, _ UpstreamRef, _ UpdateUpstreamParams) { s.unbuilt(c) }
+
+// TestUpstream is not built yet.
+func (s *Server) TestUpstream(c *gin.Context, _ UpstreamRef) { s.unbuilt(c) }
+
+// ReadVolumeFile is not built yet.
+func (s *Server) ReadVolumeFile(c *gin.Context, _ Ref, _ ReadVolumeFileParams) { s.unbuilt(c) }
+
+// WriteVolumeFile is not built yet.
+func (s *Server) WriteVolumeFile(c *gin.Context, _ Ref, _ WriteVolumeFileParams) { s.unbuilt(c) }
+
+// DeleteVolumeFile is not built yet.
+func (s *Server) DeleteVolumeFile(c *gin.Context, _ Ref, _ DeleteVolumeFileParams) { s.unbuilt(c) }
+
+// ListVolumeFiles is not built yet.
+func (s *Server) ListVolumeFiles(c *gin.Context, _ Ref, _ ListVolumeFilesParams) { s.unbuilt(c) }
+
+// MakeVolumeFolder is not built yet.
+func (s *Server) MakeVolumeFolder(c *gin.Context, _ Ref, _ MakeVolumeFolderParams) { s.unbuilt(c) }
