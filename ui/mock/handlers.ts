@@ -1,6 +1,9 @@
 import { http, HttpResponse, type DefaultBodyType, type HttpHandler, type PathParams } from 'msw'
 import type { AppInput, Container, ContainerStats, LogLine, Problem, Progress } from '@/api/model'
 import type { Database } from './db'
+import { registryHandlers } from './registry'
+import { runtimeHandlers } from './runtime'
+import { stacksHandlers } from './stacks'
 
 const root = '*/api/v1'
 let requests = 0
@@ -75,6 +78,9 @@ export function handlers(db: Database): HttpHandler[] {
     })
 
   return [
+    ...registryHandlers(db),
+    ...runtimeHandlers(db),
+    ...stacksHandlers(db),
     http.post('*/mock/scene/:scene', ({ params }) => {
       const scene = String(params.scene)
       if (scene !== 'fresh' && scene !== 'empty' && scene !== 'busy') return refuse(400, 'scene', 'No such scene.')

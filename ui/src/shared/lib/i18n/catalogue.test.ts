@@ -22,7 +22,7 @@ const base = (key: string) => key.replace(/_(one|other)$/, '')
 
 const src = join(import.meta.dirname, '../../..')
 const code = readdirSync(src, { recursive: true, encoding: 'utf8' })
-  .filter((file) => /\.tsx?$/.test(file) && !/\.test\.|__generated__|i18n[\\/](en|zh)\.ts/.test(file))
+  .filter((file) => /\.tsx?$/.test(file) && !/\.test\.|__generated__|i18n[\\/](en|zh)(\.\w+)?\.ts/.test(file))
   .map((file) => readFileSync(join(src, file), 'utf8'))
   .join('\n')
 

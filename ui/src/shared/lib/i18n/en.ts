@@ -1,5 +1,12 @@
+import { registry } from './en.registry'
+import { runtime } from './en.runtime'
+import { stacks } from './en.stacks'
+
 /** The English words of the console. zh.ts has the same keys; catalogue.test.ts holds both to the code. */
 export const en = {
+  ...registry,
+  ...runtime,
+  ...stacks,
   action: {
     all: 'Show all',
     cancel: 'Cancel',

@@ -1,9 +1,15 @@
 import type { en } from './en'
+import { registry } from './zh.registry'
+import { runtime } from './zh.runtime'
+import { stacks } from './zh.stacks'
 
 /** A catalogue of another language: the same keys; where English has one and other, Chinese has other only. */
-type Catalogue<T> = { [K in keyof T as K extends `${string}_one` ? never : K]: T[K] extends string ? string : Catalogue<T[K]> }
+export type Words<T> = { [K in keyof T as K extends `${string}_one` ? never : K]: T[K] extends string ? string : Words<T[K]> }
 
-export const zh: Catalogue<typeof en> = {
+export const zh: Words<typeof en> = {
+  ...registry,
+  ...runtime,
+  ...stacks,
   action: {
     all: '查看全部',
     cancel: '取消',

@@ -1,0 +1,2 @@
+/** English words about apps, services, dashboard, palette and tasks. Top-level keys are not those of en.ts. */
+export const stacks = {}

@@ -1,0 +1,4 @@
+import type { runtime as en } from './en.runtime'
+import type { Words } from './zh'
+
+export const runtime: Words<typeof en> = {}
