@@ -61,6 +61,15 @@ const (
 	TypeDeleteVolume       Type = 81
 	TypePutImage           Type = 90
 	TypeDeleteImage        Type = 91
+	TypePutRepository      Type = 110
+	TypeDeleteRepository   Type = 111
+	TypePutManifest        Type = 112
+	TypePutTag             Type = 113
+	TypeDeleteTag          Type = 114
+	TypeDeleteManifest     Type = 115
+	TypeLinkBlobs          Type = 116
+	TypeMountBlob          Type = 117
+	TypeUnlinkBlobs        Type = 118
 )
 
 // The three ways in which a Put can meet what is there already.
@@ -152,6 +161,15 @@ var kinds = map[Type]kind{
 	TypeDeleteVolume:       {"volume.delete", 1, func() Command { return new(DeleteVolume) }},
 	TypePutImage:           {"image.put", 1, func() Command { return new(PutImage) }},
 	TypeDeleteImage:        {"image.delete", 1, func() Command { return new(DeleteImage) }},
+	TypePutRepository:      {"repository.put", 1, func() Command { return new(PutRepository) }},
+	TypeDeleteRepository:   {"repository.delete", 1, func() Command { return new(DeleteRepository) }},
+	TypePutManifest:        {"manifest.put", 1, func() Command { return new(PutManifest) }},
+	TypePutTag:             {"tag.put", 1, func() Command { return new(PutTag) }},
+	TypeDeleteTag:          {"tag.delete", 1, func() Command { return new(DeleteTag) }},
+	TypeDeleteManifest:     {"manifest.delete", 1, func() Command { return new(DeleteManifest) }},
+	TypeLinkBlobs:          {"blob.link", 1, func() Command { return new(LinkBlobs) }},
+	TypeMountBlob:          {"blob.mount", 1, func() Command { return new(MountBlob) }},
+	TypeUnlinkBlobs:        {"blob.unlink", 1, func() Command { return new(UnlinkBlobs) }},
 }
 
 // Name is the stable word for a type, e.g. "app.put"; "command 512" for a

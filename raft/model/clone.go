@@ -104,3 +104,27 @@ func (i *Image) Clone() *Image {
 	c.NodeIDs = slices.Clone(i.NodeIDs)
 	return &c
 }
+
+// Clone gives a copy that shares nothing with r.
+func (r *Repository) Clone() *Repository {
+	c := *r
+	c.Spec.Labels = maps.Clone(r.Spec.Labels)
+	return &c
+}
+
+// Clone gives a copy that shares nothing with d.
+func (d Descriptor) Clone() Descriptor {
+	d.Annotations = maps.Clone(d.Annotations)
+	return d
+}
+
+// Clone gives a copy that shares nothing with m.
+func (m *Manifest) Clone() *Manifest {
+	c := *m
+	c.Descriptor = m.Descriptor.Clone()
+	c.Refs = slices.Clone(m.Refs)
+	for i := range c.Refs {
+		c.Refs[i] = c.Refs[i].Clone()
+	}
+	return &c
+}

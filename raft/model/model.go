@@ -103,7 +103,7 @@ type Event struct {
 	Seq      uint64    `json:"seq"` // raft index * 1024 + position; rising, never reused
 	Time     time.Time `json:"time"`
 	TenantID string    `json:"tenantId,omitempty"`
-	Kind     string    `json:"kind"` // object kind: app, service, container, image, volume, node, user
+	Kind     string    `json:"kind"` // object kind: app, service, container, image, repository, volume, node, user
 	ObjectID string    `json:"objectId"`
 	Object   string    `json:"object"` // its name at that time
 	AppID    string    `json:"appId,omitempty"`

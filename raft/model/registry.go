@@ -52,15 +52,36 @@ type Descriptor struct {
 	Platform     string            `json:"platform,omitempty"` // "linux/arm64/v8"; of manifests
 }
 
+// The media types of manifests and of the indexes that list them.
+const (
+	MediaTypeOCIManifest    = "application/vnd.oci.image.manifest.v1+json"
+	MediaTypeOCIIndex       = "application/vnd.oci.image.index.v1+json"
+	MediaTypeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	MediaTypeDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+
+// IsManifestType says whether a media type is one of a manifest or an index.
+func IsManifestType(mediaType string) bool {
+	return IsIndexType(mediaType) || mediaType == MediaTypeOCIManifest || mediaType == MediaTypeDockerManifest
+}
+
+// IsIndexType says whether a media type is one of an index.
+func IsIndexType(mediaType string) bool {
+	return mediaType == MediaTypeOCIIndex || mediaType == MediaTypeDockerList
+}
+
 // Manifest is a manifest or index in one repository. Its bytes are a blob; here
 // is what the registry must know without reading them.
 type Manifest struct {
-	RepositoryID string       `json:"repositoryId"`
-	Descriptor   Descriptor   `json:"descriptor"` // annotations as in the manifest, for the referrers list
-	Subject      string       `json:"subject,omitempty"`
-	Refs         []Descriptor `json:"refs,omitempty"` // config, layers and manifests that it needs, each once
-	PushedAt     time.Time    `json:"pushedAt"`
-	PushedBy     string       `json:"pushedBy,omitempty"` // user name
+	RepositoryID string     `json:"repositoryId"`
+	Descriptor   Descriptor `json:"descriptor"` // annotations as in the manifest, for the referrers list
+	// AnnotationsInBlob says that the annotations are too long to be kept here;
+	// they are in the manifest's bytes only.
+	AnnotationsInBlob bool         `json:"annotationsInBlob,omitempty"`
+	Subject           string       `json:"subject,omitempty"`
+	Refs              []Descriptor `json:"refs,omitempty"` // config, layers and manifests that it needs, each once
+	PushedAt          time.Time    `json:"pushedAt"`
+	PushedBy          string       `json:"pushedBy,omitempty"` // user name
 }
 
 // Tag is a name of a manifest in one repository.

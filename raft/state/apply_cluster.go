@@ -122,6 +122,9 @@ func (t *tx) deleteTenant(c *command.DeleteTenant) *model.Error {
 	if o, ok := firstPrefix[model.Image](&t.v, tabImages, idxTenant, key(old.ID)); ok {
 		return inUse("image", o.Name)
 	}
+	if o, ok := firstPrefix[model.Repository](&t.v, tabRepositories, idxTenant, key(old.ID)); ok {
+		return inUse("repository", o.Name)
+	}
 	for _, u := range collect(t.v.Users()) {
 		if _, member := u.Spec.Tenants[old.ID]; !member {
 			continue

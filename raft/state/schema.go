@@ -27,6 +27,10 @@ const (
 	tabContainers   = "containers"
 	tabVolumes      = "volumes"
 	tabImages       = "images"
+	tabRepositories = "repositories"
+	tabManifests    = "manifests"
+	tabTags         = "tags"
+	tabBlobLinks    = "bloblinks"
 	tabAddresses    = "addresses"
 	tabEvents       = "events"
 )
@@ -46,6 +50,9 @@ const (
 	idxService = "service"
 	idxNode    = "node"
 	idxVolume  = "volume"
+	idxDigest  = "digest"
+	idxRef     = "ref"
+	idxSubject = "subject"
 )
 
 // key joins parts.
@@ -182,6 +189,25 @@ func schema() *memdb.DBSchema {
 		table(tabImages,
 			index(idxID, func(o *model.Image) []byte { return key(o.ID) }),
 			index(idxTenant, func(o *model.Image) []byte { return key(o.TenantID, o.Name, o.ID) })),
+		table(tabRepositories,
+			index(idxID, func(o *model.Repository) []byte { return key(o.ID) }),
+			index(idxTenant, func(o *model.Repository) []byte { return key(o.TenantID, o.Name, o.ID) })),
+		table(tabManifests,
+			index(idxID, func(o *model.Manifest) []byte { return key(o.RepositoryID, o.Descriptor.Digest) }),
+			index(idxDigest, func(o *model.Manifest) []byte { return key(o.Descriptor.Digest, o.RepositoryID) }),
+			index(idxSubject, func(o *model.Manifest) []byte {
+				if o.Subject == "" {
+					return nil
+				}
+				return key(o.RepositoryID, o.Subject, o.Descriptor.Digest)
+			}),
+			many(idxRef, refKeys)),
+		table(tabTags,
+			index(idxID, func(o *model.Tag) []byte { return key(o.RepositoryID, o.Name) }),
+			index(idxDigest, func(o *model.Tag) []byte { return key(o.RepositoryID, o.Digest, o.Name) })),
+		table(tabBlobLinks,
+			index(idxID, func(o *model.BlobLink) []byte { return key(o.RepositoryID, o.Digest) }),
+			index(idxDigest, func(o *model.BlobLink) []byte { return key(o.Digest, o.RepositoryID) })),
 		table(tabEvents, index(idxID, func(o *eventChunk) []byte { return keyNumber(nil, o.First) })),
 	} {
 		s.Tables[t.Name] = t
@@ -201,6 +227,15 @@ func volumeKeys(mounts []model.Mount) [][]byte {
 		if mounts[i].VolumeID != "" {
 			out = append(out, key(mounts[i].VolumeID))
 		}
+	}
+	return out
+}
+
+// refKeys gives the key of everything that a manifest needs.
+func refKeys(m *model.Manifest) [][]byte {
+	out := make([][]byte, len(m.Refs))
+	for i := range m.Refs {
+		out[i] = key(m.RepositoryID, m.Refs[i].Digest)
 	}
 	return out
 }

@@ -58,6 +58,10 @@ var rowsOf = []struct {
 	{tabContainers, func() any { return new(model.Container) }},
 	{tabVolumes, func() any { return new(model.Volume) }},
 	{tabImages, func() any { return new(model.Image) }},
+	{tabRepositories, func() any { return new(model.Repository) }},
+	{tabManifests, func() any { return new(model.Manifest) }},
+	{tabTags, func() any { return new(model.Tag) }},
+	{tabBlobLinks, func() any { return new(model.BlobLink) }},
 	{tabAddresses, func() any { return new(address) }},
 	{tabEvents, func() any { return new(eventChunk) }},
 }

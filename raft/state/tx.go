@@ -157,6 +157,24 @@ func (t *tx) dispatch(c command.Command) ([]command.Refusal, *model.Error) {
 		return nil, t.putImage(c)
 	case *command.DeleteImage:
 		return nil, t.deleteImage(c)
+	case *command.PutRepository:
+		return nil, t.putRepository(c)
+	case *command.DeleteRepository:
+		return nil, t.deleteRepository(c)
+	case *command.PutManifest:
+		return nil, t.putManifest(c)
+	case *command.PutTag:
+		return nil, t.putTag(c)
+	case *command.DeleteTag:
+		return nil, t.deleteTag(c)
+	case *command.DeleteManifest:
+		return nil, t.deleteManifest(c)
+	case *command.LinkBlobs:
+		return nil, t.linkBlobs(c)
+	case *command.MountBlob:
+		return nil, t.mountBlob(c)
+	case *command.UnlinkBlobs:
+		return t.unlinkBlobs(c), nil
 	default:
 		// Decode refuses unknown numbers, and a test applies every known one.
 		panic(fmt.Sprintf("state: no rule for %s", c.Type().Name()))
