@@ -66,6 +66,7 @@ func New(cfg config.Config, log *slog.Logger) (*Appliance, error) {
 // with it.
 func (a *Appliance) Run(ctx context.Context) (err error) {
 	began := time.Now()
+	manager := notifySocket()
 	tuneMemory()
 	release, err := claim(ctx, a.cfg)
 	if err != nil {
@@ -82,7 +83,7 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.serve(ctx, p, began)
+	return a.serve(ctx, p, began, manager)
 }
 
 // parts is everything that Run opens. What could not be opened is nil.
@@ -227,8 +228,9 @@ func (a *Appliance) openRuntime(ctx context.Context, p *parts) error {
 	return err
 }
 
-// serve runs what was opened until ctx ends or something fails for good.
-func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error {
+// serve runs what was opened until ctx ends or something fails for good. manager
+// is the service manager's socket, or empty.
+func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manager string) error {
 	port := netip.MustParseAddrPort(a.cfg.Listen).Port()
 	store := p.node.Store()
 	reach := noderuntime.New(noderuntime.Config{
@@ -285,6 +287,9 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time) error 
 	})
 	a.log.Info("node is up", "node", p.identity.ID, "name", a.cfg.Name, "listen", a.cfg.Listen, "socket", a.cfg.Socket(),
 		"version", version, "took_ms", time.Since(began).Milliseconds())
+	if err := notify(ctx, manager, "READY=1"); err != nil {
+		a.log.Warn("the service manager does not know that the node is up", "err", err)
+	}
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 type Config struct {
 	DataDir   string   `yaml:"data_dir"`   // everything that must outlive a reboot
 	RunDir    string   `yaml:"run_dir"`    // sockets, pids, FIFOs; gone after a reboot
-	EngineDir string   `yaml:"engine_dir"` // containerd, its shim, runc, skerry-nodeproc; empty: "engine" beside the program
+	EngineDir string   `yaml:"engine_dir"` // containerd, its shim, runc, skerry-nodeproc; empty: "engine" beside the program, or ../lib/skerry/engine
 	Listen    string   `yaml:"listen"`     // IP:PORT of the control plane
 	Advertise string   `yaml:"advertise"`  // address others reach this node at; empty: found from the default route
 	Name      string   `yaml:"name"`       // of the node; empty: the host's name
@@ -76,6 +76,9 @@ func Load(c Config, path string, env func(string) string) (Config, error) {
 	return c, nil
 }
 
+// hostName is what a certificate can name: letters, digits and dashes, with an asterisk for the first label at most.
+var hostName = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*$`)
+
 var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
 // Resolve fills in what follows from the host and checks everything; the error
@@ -102,7 +105,7 @@ func (c Config) Resolve() (Config, error) {
 		if err != nil {
 			bad("engine_dir", "cannot find this program's folder: %v", err)
 		}
-		c.EngineDir = filepath.Join(filepath.Dir(exe), "engine")
+		c.EngineDir = engineBeside(filepath.Dir(exe))
 	}
 	if _, err := netip.ParseAddrPort(c.Listen); err != nil {
 		bad("listen", "%q is not IP:PORT, such as 0.0.0.0:7443", c.Listen)
@@ -110,6 +113,11 @@ func (c Config) Resolve() (Config, error) {
 	if c.Advertise != "" {
 		if _, err := netip.ParseAddr(c.Advertise); err != nil {
 			bad("advertise", "%q is not an IP address", c.Advertise)
+		}
+	}
+	for _, name := range c.SANs {
+		if _, err := netip.ParseAddr(name); err != nil && !hostName.MatchString(name) {
+			bad("san", "%q is neither a host name nor an IP address: write one name each, without https:// and port", name)
 		}
 	}
 	if a, err := netip.ParseAddr(c.Resolver); err != nil || !a.Is4() {
@@ -131,6 +139,19 @@ func (c Config) Resolve() (Config, error) {
 		bad("log_level", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
 	return c, errors.Join(problems...)
+}
+
+// engineBeside finds the engine of a program in dir: in the folder "engine"
+// beside it, as it is built, or where a package puts it, /usr/lib/skerry/engine
+// for /usr/bin. Where neither is there it names the first, for the error.
+func engineBeside(dir string) string {
+	built, packaged := filepath.Join(dir, "engine"), filepath.Join(filepath.Dir(dir), "lib", "skerry", "engine")
+	if _, err := os.Stat(built); err != nil {
+		if _, err := os.Stat(packaged); err == nil {
+			return packaged
+		}
+	}
+	return built
 }
 
 // Socket is the local administrator's door.
