@@ -31,10 +31,14 @@ const touched: Record<string, (change: { id: string }) => readonly (readonly unk
   app: () => [keys.apps, keys.services, keys.status],
   service: () => [keys.services, keys.apps, keys.status],
   container: () => [keys.containers, keys.services, keys.apps, keys.status],
-  image: () => [keys.images, keys.status],
+  image: () => [keys.images, keys.repositories, keys.status],
   volume: () => [keys.volumes, keys.status],
   node: () => [keys.nodes, keys.status],
   port: () => [keys.apps, keys.services],
+  repository: () => [keys.repositories, keys.registry],
+  upstream: () => [keys.upstreams],
+  user: () => [keys.users, keys.tenants],
+  tenant: () => [keys.tenants],
 }
 
 /** Gathers what became stale and tells the cache at most every 200 ms, however many changes a burst brings. */

@@ -17,6 +17,13 @@ export const keys = {
   events: ['events'],
   environments: ['environments'],
   tokens: ['tokens'],
+  sessions: ['sessions'],
+  registry: ['registry'],
+  repositories: ['repositories'],
+  upstreams: ['upstreams'],
+  users: ['users'],
+  tenants: ['tenants'],
+  certificate: ['certificate'],
 } as const
 
 /** At most so many rows are asked for at once; a list that is longer says so. */
