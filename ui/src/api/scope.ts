@@ -23,7 +23,7 @@ export function useScopeTenant(): string {
   }, scopeTenant)
 }
 
-const scoped = /^\/(apps|services|containers|images|image-imports|image-pulls|repositories|volumes|ports|events|status|compose)(\/|$)/
+const scoped = /^\/(apps|services|containers|images|image-imports|image-pulls|repositories|volumes|ports|events|audit|status|compose|app-plans|search|repositories)(\/|$)/
 
 /** Tells whether the operation at this path (without /api/v1) takes `?tenant=`. */
 export function isScoped(path: string): boolean {

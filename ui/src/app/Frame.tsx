@@ -1,9 +1,9 @@
-import { AppstoreOutlined, CloudServerOutlined, ContainerOutlined, DashboardOutlined, HistoryOutlined, MenuOutlined } from '@/shared/ui/icons'
+import { MenuOutlined } from '@/shared/ui/icons'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Button, Drawer } from 'antd'
-import { Suspense, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react'
+import { Suspense, useEffect, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
-import { Navigate, NavLink, Outlet, useLocation } from 'react-router'
+import { Navigate, Outlet, useLocation } from 'react-router'
 import { currentConnection, followEvents, retryNow, subscribeConnection } from '@/api/events'
 import type { Me } from '@/api/model'
 import { asProblem } from '@/api/problem'
@@ -13,6 +13,7 @@ import { Brand } from '@/shared/ui/Brand'
 import { PageSkeleton } from '@/shared/ui/Page'
 import { LanguageButton, ThemeButton } from '@/shared/ui/Preferences'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
+import { Navigation } from './Navigation'
 import { PersonMenu } from './PersonMenu'
 import { Place } from './Place'
 
@@ -74,28 +75,6 @@ function SignedIn({ me }: { me: Me }) {
         <Navigation onChosen={() => setMenu(false)} />
       </Drawer>
     </div>
-  )
-}
-
-function Navigation({ onChosen }: { onChosen?: () => void }) {
-  const { t } = useTranslation()
-  const entry = (to: string, icon: ReactNode, label: string) => (
-    <NavLink to={to} end={to === '/'} onClick={onChosen}>
-      {icon}
-      {label}
-    </NavLink>
-  )
-  return (
-    <nav className="sk-nav" aria-label={t('frame.navigation')}>
-      {entry('/', <DashboardOutlined />, t('nav.dashboard'))}
-      {entry('/apps', <AppstoreOutlined />, t('nav.apps'))}
-      <div className="sk-nav-group">{t('nav.artifacts')}</div>
-      {entry('/images', <ContainerOutlined />, t('nav.images'))}
-      <div className="sk-nav-group">{t('nav.infrastructure')}</div>
-      {entry('/nodes', <CloudServerOutlined />, t('nav.nodes'))}
-      <div className="sk-nav-group">{t('nav.observe')}</div>
-      {entry('/events', <HistoryOutlined />, t('nav.events'))}
-    </nav>
   )
 }
 

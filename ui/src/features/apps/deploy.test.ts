@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { portAddress } from './Ports'
-import { deployInput, equivalents, formField, namePattern, shellQuote, splitWords, type DeployValues } from './deploy'
+import { deployInput, equivalents, formField, namePattern, splitWords, type DeployValues } from './deploy'
+import { shellQuote } from '@/shared/lib/shell'
 
 const full: DeployValues = {
   image: ' library/nginx:1.27 ',

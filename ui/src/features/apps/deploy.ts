@@ -1,4 +1,5 @@
 import type { AppInput, ContainerSpec, RestartPolicy, ServiceInput } from '@/api/model'
+import { curl, shellQuote } from '@/shared/lib/shell'
 import type { Equivalents } from '@/shared/ui/SameAs'
 
 /** What the deploy form holds. Absent means the default. */
@@ -79,17 +80,12 @@ export function splitWords(text: string): string[] {
   return words
 }
 
-/** Writes a word so that a POSIX shell reads it back unchanged. */
-export function shellQuote(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
-}
-
 /** The command, the API call and the compose file that do what the form does. */
 export function equivalents(values: DeployValues, origin: string): Equivalents {
   const input = deployInput(values)
   const service = input.services?.[input.name]
   if (!service) return {}
-  return { cli: runCommand(input, service), api: apiCall(input, origin), compose: composeFile(input.name, service) }
+  return { cli: runCommand(input, service), api: curl({ method: 'POST', path: '/apps', json: input }, origin), compose: composeFile(input.name, service) }
 }
 
 function runCommand(input: AppInput, { container, ports, replicas }: ServiceInput): string {
@@ -104,11 +100,6 @@ function runCommand(input: AppInput, { container, ports, replicas }: ServiceInpu
   if (replicas !== 1) words.push('--replicas', String(replicas))
   words.push(container.image, ...(container.command ?? []))
   return words.map(shellQuote).join(' ')
-}
-
-function apiCall(input: AppInput, origin: string): string {
-  const body = JSON.stringify(input, null, 2)
-  return `curl -X POST ${origin}/api/v1/apps \\\n  -H "Authorization: Bearer $SKERRY_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d ${shellQuote(body)}`
 }
 
 function composeFile(name: string, { container, ports, replicas }: ServiceInput): string {

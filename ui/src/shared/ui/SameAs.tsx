@@ -1,51 +1,90 @@
 import { CodeOutlined } from './icons'
 import { Button, Modal, Tabs } from 'antd'
-import { useState } from 'react'
+import { useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
 import { CopyButton } from './CopyButton'
 
-/** The other ways to do the same. */
+/**
+ * The other ways to do the same; lib/shell.ts writes the first two:
+ *
+ *     <SameAs cli={commandLine('skerry', 'app', 'stop', app.name)} api={curl({ method: 'POST', path: `/apps/${app.name}/stop` })} />
+ *
+ * What has no such form (no compose fragment stops an app) is left out.
+ */
 export interface Equivalents {
+  /** The `skerry` command. */
   cli?: string
+  /** The call with curl. */
   api?: string
+  /** The compose fragment, or the whole file. */
   compose?: string
 }
 
-/** Shows the command, the API call and the compose fragment that do what this form or action does. */
-export function SameAsPanel({ cli, api, compose }: Equivalents) {
+type Kind = keyof Equivalents
+const kinds: readonly Kind[] = ['cli', 'api', 'compose']
+
+// Who copies curl once copies curl again: the kind chosen last holds for every panel of the page.
+let preferred: Kind = 'cli'
+const listeners = new Set<() => void>()
+function prefer(kind: Kind) {
+  preferred = kind
+  for (const listener of listeners) listener()
+}
+function usePreferred(): Kind {
+  return useSyncExternalStore(
+    (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    () => preferred,
+  )
+}
+
+/** Shows the command, the API call and the compose fragment that do what this form or action does, each ready to copy. */
+export function SameAsPanel(equivalents: Equivalents) {
   const { t } = useTranslation()
-  const kinds = [
-    { key: 'cli', label: t('sameAs.cli'), text: cli },
-    { key: 'api', label: t('sameAs.api'), text: api },
-    { key: 'compose', label: t('sameAs.compose'), text: compose },
-  ].filter((kind): kind is { key: string; label: string; text: string } => Boolean(kind.text))
+  const chosen = usePreferred()
+  const given = kinds.flatMap((key) => {
+    const text = equivalents[key]
+    return text ? [{ key, text }] : []
+  })
+  if (given.length === 0) return null
   return (
     <Tabs
       size="small"
-      items={kinds.map(({ key, label, text }) => ({
+      className="sk-same"
+      activeKey={given.some(({ key }) => key === chosen) ? chosen : given[0]?.key}
+      onChange={(key) => prefer(key as Kind)}
+      items={given.map(({ key, text }) => ({
         key,
-        label,
+        label: t(`sameAs.${key}`),
         children: (
-          <div className="sk-code">
-            <pre tabIndex={0}>{text}</pre>
-            <CopyButton text={text} />
-          </div>
+          <>
+            <div className="sk-code">
+              <pre tabIndex={0} aria-label={t(`sameAs.${key}`)}>
+                {text}
+              </pre>
+              <CopyButton text={text} />
+            </div>
+            {key === 'api' && text.includes('$SKERRY_TOKEN') && <p className="sk-same-hint">{t('same.token')}</p>}
+          </>
         ),
       }))}
     />
   )
 }
 
-/** The same behind a button, for an action in a page's header. */
-export function SameAs(equivalents: Equivalents) {
+/** The same behind a button, for actions: with its word in a page's header, as an icon (`compact`) in a row or a dialog. */
+export function SameAs({ compact, title, ...equivalents }: Equivalents & { compact?: boolean; title?: string }) {
   const { t } = useTranslation()
   const [open, setOpen] = useState(false)
+  const name = title ?? t('sameAs.title')
   return (
     <>
-      <Button icon={<CodeOutlined />} onClick={() => setOpen(true)}>
-        {t('sameAs.title')}
+      <Button icon={<CodeOutlined />} type={compact ? 'text' : 'default'} aria-label={name} title={compact ? name : undefined} onClick={() => setOpen(true)}>
+        {compact ? null : t('sameAs.title')}
       </Button>
-      <Modal open={open} title={t('sameAs.title')} footer={null} onCancel={() => setOpen(false)}>
+      <Modal open={open} title={name} footer={null} onCancel={() => setOpen(false)} destroyOnHidden>
         <SameAsPanel {...equivalents} />
       </Modal>
     </>
