@@ -62,6 +62,16 @@ func (f *fakeOperations) ParseCompose(_ context.Context, _ access.Caller, in Com
 	return &Compose{Name: in.Name, Services: map[string]ServiceSpec{}, Volumes: []string{}, Problems: []ComposeProblem{}}, nil
 }
 
+func (f *fakeOperations) ComposeSchema() ([]byte, error) { return []byte(`{"type":"object"}`), nil }
+
+func (f *fakeOperations) PlanApp(_ context.Context, c access.Caller, in AppChange) (*AppPlan, error) {
+	p := &AppPlan{Name: in.Name, Action: PlanActionCreate, Services: []PlanService{}}
+	if _, there := f.node.View().AppByName(c.TenantID(), in.Name); there {
+		p.Action = PlanActionUpdate
+	}
+	return p, nil
+}
+
 func (f *fakeOperations) put(ctx context.Context, c access.Caller, a model.App, expect uint64) (*model.App, error) {
 	ids := map[string]string{}
 	for name := range a.Spec.Services {

@@ -8,9 +8,6 @@ func (s *Server) unbuilt(c *gin.Context) {
 	s.fail(c, invalid("not_built", "this operation is not built yet"))
 }
 
-// PlanApp is not built yet.
-func (s *Server) PlanApp(c *gin.Context, _ PlanAppParams) { s.unbuilt(c) }
-
 // DeleteCertificate is not built yet.
 func (s *Server) DeleteCertificate(c *gin.Context) { s.unbuilt(c) }
 
@@ -19,9 +16,6 @@ func (s *Server) GetCertificate(c *gin.Context) { s.unbuilt(c) }
 
 // PutCertificate is not built yet.
 func (s *Server) PutCertificate(c *gin.Context) { s.unbuilt(c) }
-
-// GetComposeSchema is not built yet.
-func (s *Server) GetComposeSchema(c *gin.Context) { s.unbuilt(c) }
 
 // ReadContainerFile is not built yet.
 func (s *Server) ReadContainerFile(c *gin.Context, _ Ref, _ ReadContainerFileParams) { s.unbuilt(c) }
@@ -101,9 +95,6 @@ func (s *Server) DeleteTag(c *gin.Context, _ RepositoryRef, _ TagName, _ DeleteT
 
 // PutTag is not built yet.
 func (s *Server) PutTag(c *gin.Context, _ RepositoryRef, _ TagName, _ PutTagParams) { s.unbuilt(c) }
-
-// Search is not built yet.
-func (s *Server) Search(c *gin.Context, _ SearchParams) { s.unbuilt(c) }
 
 // ServiceMetrics is not built yet.
 func (s *Server) ServiceMetrics(c *gin.Context, _ ServiceRef, _ ServiceMetricsParams) { s.unbuilt(c) }

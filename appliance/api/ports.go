@@ -24,6 +24,10 @@ type AppOperations interface {
 	// ParseCompose reads a compose text. Refused keys come back as *ComposeError
 	// (KindInvalid), which names every place.
 	ParseCompose(ctx context.Context, caller access.Caller, in ComposeInput) (*Compose, error)
+	// ComposeSchema is the JSON schema of the compose text that is accepted.
+	ComposeSchema() ([]byte, error)
+	// PlanApp says what CreateApp or, where the name is taken, UpdateApp would do.
+	PlanApp(ctx context.Context, caller access.Caller, in AppChange) (*AppPlan, error)
 	CreateApp(ctx context.Context, caller access.Caller, in AppChange, report Report) (*model.App, error)
 	UpdateApp(ctx context.Context, caller access.Caller, appID string, expect uint64, in AppChange, report Report) (*model.App, error)
 	// RollbackApp puts a kept revision in force; 0 means the one before the present.

@@ -56,18 +56,27 @@ type draft struct {
 	// pinned services keep the very content that they name, whatever their tag
 	// means by now: a tag moves a service only on request.
 	pinned map[string]model.ContainerSpec
+	// missing, unless nil, takes the images that are not here, by service,
+	// instead of an error: a plan fetches nothing.
+	missing map[string]string
 }
 
 // prepare turns a request into a draft: reads the compose text, checks, asks
 // for the permissions that the content needs, resolves images and volumes.
 // Nothing is changed yet, except that images may have been fetched.
 func (d *Desk) prepare(ctx context.Context, c access.Caller, in api.AppChange, report api.Report) (*draft, error) {
-	out := &draft{name: in.Name, spec: model.AppSpec{Services: in.Services}}
+	out := &draft{}
+	return out, d.fill(ctx, c, out, in, report)
+}
+
+// fill is prepare for a draft that is there already.
+func (d *Desk) fill(ctx context.Context, c access.Caller, out *draft, in api.AppChange, report api.Report) error {
+	out.name, out.spec = in.Name, model.AppSpec{Services: in.Services}
 	external := map[string]bool{}
 	if len(in.Services) == 0 && in.Source != "" {
 		app, err := load(ctx, in.Source, in.Name, in.Env, in.Files)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		out.spec.Services, out.spec.Source = app.Services, in.Source
 		if out.name == "" {
@@ -83,10 +92,7 @@ func (d *Desk) prepare(ctx context.Context, c access.Caller, in api.AppChange, r
 	} else {
 		out.spec.Source = in.Source
 	}
-	if err := d.finish(ctx, c, out, external, in.Pull, report); err != nil {
-		return nil, err
-	}
-	return out, nil
+	return d.finish(ctx, c, out, external, in.Pull, report)
 }
 
 func newVolume(name string, spec model.VolumeSpec, nodeID string) model.Volume {
@@ -124,6 +130,10 @@ func (d *Desk) finish(ctx context.Context, c access.Caller, out *draft, external
 			wanted += "@" + was.ImageDigest
 		}
 		full, digest, err := d.resolve(ctx, c, wanted, pull, report)
+		if out.missing != nil && model.KindOf(err) == model.KindNotFound {
+			full, digest, err = wanted, "", nil
+			out.missing[name] = wanted
+		}
 		if err != nil {
 			if e, ok := errors.AsType[*model.Error](err); ok && e.Field == "" {
 				return e.At(path("services.%s.container.image", name))
