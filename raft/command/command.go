@@ -70,6 +70,9 @@ const (
 	TypeLinkBlobs          Type = 116
 	TypeMountBlob          Type = 117
 	TypeUnlinkBlobs        Type = 118
+	TypePutUpstream        Type = 120
+	TypeDeleteUpstream     Type = 121
+	TypeCacheManifest      Type = 122
 )
 
 // The three ways in which a Put can meet what is there already.
@@ -170,6 +173,9 @@ var kinds = map[Type]kind{
 	TypeLinkBlobs:          {"blob.link", 1, func() Command { return new(LinkBlobs) }},
 	TypeMountBlob:          {"blob.mount", 1, func() Command { return new(MountBlob) }},
 	TypeUnlinkBlobs:        {"blob.unlink", 1, func() Command { return new(UnlinkBlobs) }},
+	TypePutUpstream:        {"upstream.put", 1, func() Command { return new(PutUpstream) }},
+	TypeDeleteUpstream:     {"upstream.delete", 1, func() Command { return new(DeleteUpstream) }},
+	TypeCacheManifest:      {"upstream.cache", 1, func() Command { return new(CacheManifest) }},
 }
 
 // Name is the stable word for a type, e.g. "app.put"; "command 512" for a

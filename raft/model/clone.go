@@ -128,3 +128,11 @@ func (m *Manifest) Clone() *Manifest {
 	}
 	return &c
 }
+
+// Clone gives a copy that shares nothing with u.
+func (u *Upstream) Clone() *Upstream {
+	c := *u
+	c.Spec.Endpoints, c.Spec.TenantIDs = slices.Clone(u.Spec.Endpoints), slices.Clone(u.Spec.TenantIDs)
+	c.Password = slices.Clone(u.Password)
+	return &c
+}

@@ -102,6 +102,10 @@ type BlobLink struct {
 	LinkedAt     time.Time `json:"linkedAt"` // young ones that no manifest needs are kept for a while
 }
 
+// DefaultUpstream is the host of the upstream that is known without a row, and
+// the UpstreamID of what is cached from it then. A row of that name wins.
+const DefaultUpstream = "docker.io"
+
 // Upstream is a registry outside that images may come from. Name is the host as
 // it stands in image names ("docker.io", "registry.corp:5000").
 type Upstream struct {
@@ -122,4 +126,17 @@ type UpstreamSpec struct {
 	// was fetched with credentials is usable by these tenants only.
 	TenantIDs []string `json:"tenantIds,omitempty"`
 	Disabled  bool     `json:"disabled,omitempty"`
+}
+
+// Serves says whether the upstream serves a tenant.
+func (u *Upstream) Serves(tenantID string) bool {
+	if len(u.Spec.TenantIDs) == 0 {
+		return true
+	}
+	for _, id := range u.Spec.TenantIDs {
+		if id == tenantID {
+			return true
+		}
+	}
+	return false
 }

@@ -125,6 +125,11 @@ func (t *tx) deleteTenant(c *command.DeleteTenant) *model.Error {
 	if o, ok := firstPrefix[model.Repository](&t.v, tabRepositories, idxTenant, key(old.ID)); ok {
 		return inUse("repository", o.Name)
 	}
+	for u := range t.v.Upstreams() { // without its last tenant it would serve all
+		if slices.Contains(u.Spec.TenantIDs, old.ID) {
+			return model.Errorf(model.KindConflict, "tenant_in_use", "the upstream %s names tenant %s among those that it serves; change that first", u.Name, old.Name)
+		}
+	}
 	for _, u := range collect(t.v.Users()) {
 		if _, member := u.Spec.Tenants[old.ID]; !member {
 			continue

@@ -76,17 +76,8 @@ func (t *tx) deleteRepository(c *command.DeleteRepository) *model.Error {
 	if err := expectThere(metaOf(repositories, old, ok), c.ExpectVersion, "repository", c.ID); err != nil {
 		return err
 	}
-	for _, o := range collect(under[model.Tag](&t.v, tabTags, idxID, key(old.ID))) {
-		t.del(tabTags, o)
-	}
-	for _, o := range collect(t.v.Manifests(old.ID)) {
-		t.del(tabManifests, o)
-	}
-	for _, o := range collect(t.v.BlobLinks(old.ID)) {
-		t.del(tabBlobLinks, o)
-	}
 	t.repositoryEvent(old, "Deleted", fmt.Sprintf("repository %s was deleted by %s", t.v.RepositoryPath(old), t.origin.Actor))
-	t.del(tabRepositories, old)
+	t.dropRepository(old)
 	return nil
 }
 
@@ -187,7 +178,7 @@ func (t *tx) putTag(c *command.PutTag) *model.Error {
 // setTag lets a tag name a manifest that is there.
 func (t *tx) setTag(r *model.Repository, name, digest string) *model.Error {
 	if !tagForm.MatchString(name) {
-		return model.Errorf(model.KindInvalid, "tag_invalid", "%q is no tag: 1 to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`", name).At("tag")
+		return tagInvalid(name)
 	}
 	n := &model.Tag{RepositoryID: r.ID, Name: name, Digest: digest, UpdatedAt: t.now, UpdatedBy: t.origin.Actor}
 	old, ok := t.v.Tag(r.ID, name)
@@ -300,6 +291,10 @@ func (t *tx) unlinkBlobs(c *command.UnlinkBlobs) []command.Refusal {
 		t.del(tabBlobLinks, old)
 	}
 	return refused
+}
+
+func tagInvalid(name string) *model.Error {
+	return model.Errorf(model.KindInvalid, "tag_invalid", "%q is no tag: 1 to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`", name).At("tag")
 }
 
 func digestInvalid(d string) *model.Error {

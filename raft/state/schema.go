@@ -31,6 +31,7 @@ const (
 	tabManifests    = "manifests"
 	tabTags         = "tags"
 	tabBlobLinks    = "bloblinks"
+	tabUpstreams    = "upstreams"
 	tabAddresses    = "addresses"
 	tabEvents       = "events"
 )
@@ -208,6 +209,9 @@ func schema() *memdb.DBSchema {
 		table(tabBlobLinks,
 			index(idxID, func(o *model.BlobLink) []byte { return key(o.RepositoryID, o.Digest) }),
 			index(idxDigest, func(o *model.BlobLink) []byte { return key(o.Digest, o.RepositoryID) })),
+		table(tabUpstreams,
+			index(idxID, func(o *model.Upstream) []byte { return key(o.ID) }),
+			index(idxName, func(o *model.Upstream) []byte { return key(o.Name, o.ID) })),
 		table(tabEvents, index(idxID, func(o *eventChunk) []byte { return keyNumber(nil, o.First) })),
 	} {
 		s.Tables[t.Name] = t

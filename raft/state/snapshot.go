@@ -62,6 +62,7 @@ var rowsOf = []struct {
 	{tabManifests, func() any { return new(model.Manifest) }},
 	{tabTags, func() any { return new(model.Tag) }},
 	{tabBlobLinks, func() any { return new(model.BlobLink) }},
+	{tabUpstreams, func() any { return new(model.Upstream) }},
 	{tabAddresses, func() any { return new(address) }},
 	{tabEvents, func() any { return new(eventChunk) }},
 }

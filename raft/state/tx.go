@@ -175,6 +175,12 @@ func (t *tx) dispatch(c command.Command) ([]command.Refusal, *model.Error) {
 		return nil, t.mountBlob(c)
 	case *command.UnlinkBlobs:
 		return t.unlinkBlobs(c), nil
+	case *command.PutUpstream:
+		return nil, t.putUpstream(c)
+	case *command.DeleteUpstream:
+		return nil, t.deleteUpstream(c)
+	case *command.CacheManifest:
+		return nil, t.cacheManifest(c)
 	default:
 		// Decode refuses unknown numbers, and a test applies every known one.
 		panic(fmt.Sprintf("state: no rule for %s", c.Type().Name()))
