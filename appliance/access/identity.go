@@ -68,6 +68,25 @@ func ByToken(v *state.View, now time.Time, text string) (Principal, error) {
 	if !ok || subtle.ConstantTimeCompare(sum[:], t.Hash) != 1 {
 		return Principal{}, unauthenticated("token_invalid", "this API token is not known; it may have been revoked")
 	}
+	return ofToken(v, now, t)
+}
+
+// Again gives the present principal of who signed in before: of a user, or of
+// an API token where tokenID is given. Errors (all KindUnauthenticated):
+// "token_invalid", "token_expired", "user_unknown", "user_disabled".
+func Again(v *state.View, now time.Time, userID, tokenID string) (Principal, error) {
+	if tokenID == "" {
+		return ofUser(v, userID)
+	}
+	t, ok := v.Token(tokenID)
+	if !ok || t.UserID != userID {
+		return Principal{}, unauthenticated("token_invalid", "this API token is not known; it may have been revoked")
+	}
+	return ofToken(v, now, t)
+}
+
+// ofToken gives the principal of an API token that was proved.
+func ofToken(v *state.View, now time.Time, t *model.APIToken) (Principal, error) {
 	if !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt) {
 		return Principal{}, unauthenticated("token_expired", "this API token expired at %s; make a new one", t.ExpiresAt.UTC().Format(time.RFC3339))
 	}

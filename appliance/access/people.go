@@ -80,9 +80,27 @@ func wrongSignIn() error {
 // SignIn checks name and password and opens a session. Errors: "sign_in_wrong",
 // "user_disabled" (only with the right password), "sign_in_throttled".
 func (p *People) SignIn(ctx context.Context, o model.Origin, name, password string, d Device) (SignedIn, error) {
-	now := time.Now()
-	if err := p.throttle.Try(now, name, d.RemoteIP); err != nil {
+	u, err := p.verify(ctx, name, password, d.RemoteIP)
+	if err != nil {
 		return SignedIn{}, err
+	}
+	return p.open(ctx, o, u.ID, d)
+}
+
+// Verify checks name and password and opens no session: for clients that sign
+// each request. Errors as SignIn; the throttle is the same.
+func (p *People) Verify(ctx context.Context, name, password, remoteIP string) (Principal, error) {
+	u, err := p.verify(ctx, name, password, remoteIP)
+	if err != nil {
+		return Principal{}, err
+	}
+	return ofUser(p.cluster.View(), u.ID)
+}
+
+func (p *People) verify(ctx context.Context, name, password, remoteIP string) (*model.User, error) {
+	now := time.Now()
+	if err := p.throttle.Try(now, name, remoteIP); err != nil {
+		return nil, err
 	}
 	u, known := p.cluster.View().UserByName(name)
 	hash := ""
@@ -91,16 +109,16 @@ func (p *People) SignIn(ctx context.Context, o model.Origin, name, password stri
 	}
 	ok, err := VerifyPassword(ctx, hash, password)
 	if err != nil {
-		return SignedIn{}, err
+		return nil, err
 	}
 	if !ok || len(password) > MaxPassword {
-		return SignedIn{}, wrongSignIn()
+		return nil, wrongSignIn()
 	}
-	p.throttle.Succeeded(name, d.RemoteIP)
+	p.throttle.Succeeded(name, remoteIP)
 	if u.Spec.Disabled {
-		return SignedIn{}, unauthenticated("user_disabled", "the user %q is disabled; ask an administrator", u.Name)
+		return nil, unauthenticated("user_disabled", "the user %q is disabled; ask an administrator", u.Name)
 	}
-	return p.open(ctx, o, u.ID, d)
+	return u, nil
 }
 
 // open makes a session for a user.

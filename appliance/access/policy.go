@@ -19,6 +19,11 @@ const (
 	// PermHost is for what reaches beyond the container: privileged, added
 	// capabilities, host paths.
 	PermHost Permission = "container.host"
+	// PermImageRead and PermImageWrite are about what the registry holds.
+	PermImageRead  Permission = "image.read"
+	PermImageWrite Permission = "image.write"
+	// PermPrivate opens private repositories that somebody else made.
+	PermPrivate Permission = "image.private"
 )
 
 // Reach says what a permission is about.
@@ -73,8 +78,9 @@ var policy = map[Permission]rule{
 	"container.commit":  {Tenant, makers},
 	PermHost:            {Tenant, admin},
 	"log.read":          {Tenant, readers},
-	"image.read":        {Tenant, readers},
-	"image.write":       {Tenant, makers},
+	PermImageRead:       {Tenant, readers},
+	PermImageWrite:      {Tenant, makers},
+	PermPrivate:         {Tenant, watchers},
 	"volume.read":       {Tenant, readers},
 	"volume.write":      {Tenant, makers},
 	"volume.files":      {Tenant, makers},

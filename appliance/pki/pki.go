@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -47,6 +48,20 @@ type Authority struct {
 func (a *Authority) Fingerprint() string {
 	sum := sha256.Sum256(a.cert.Raw)
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Derive makes a secret of 32 bytes for a purpose, such as "registry token",
+// from the authority's key: the same on every member, and no way back to the key.
+func (a *Authority) Derive(purpose string) ([]byte, error) {
+	secret, err := a.key.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("derive a secret for %s: %w", purpose, err)
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, "skerry "+purpose, 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive a secret for %s: %w", purpose, err)
+	}
+	return key, nil
 }
 
 // OpenAuthority reads the authority from dir (ca.crt, ca.key sealed by box), and
