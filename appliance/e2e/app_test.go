@@ -224,7 +224,7 @@ func TestPlan(t *testing.T) {
 	if out := n.OK("app", "deploy", "-f", file); !strings.Contains(out, "nothing changed") {
 		t.Errorf("the same file again: %s", out)
 	}
-	for text, want := range map[string]string{"8081:80": "change", "8080:80\"]\n    environment: [\"A=1": "replace"} {
+	for text, want := range map[string]string{"8081:80": "update", "8080:80\"]\n    environment: [\"A=1": "replace"} {
 		other := write(t, "other.yaml", "name: shop\nservices:\n  web:\n    image: library/welcome\n    ports: [\""+text+"\"]\n")
 		if out := n.OK("app", "deploy", "-f", other, "--plan"); !strings.Contains(out, want) {
 			t.Errorf("plan of %q: %s", text, out)

@@ -21,11 +21,15 @@ func (d *Desk) PlanApp(ctx context.Context, c access.Caller, in api.AppChange) (
 	if err := d.fill(ctx, c, dr, in, func(api.Progress) {}); err != nil {
 		return nil, err
 	}
+	remarks, err := d.remarks(ctx, c, in)
+	if err != nil {
+		return nil, err
+	}
 	if err := checkAppName("app", dr.name); err != nil {
 		return nil, err
 	}
 	view := d.cfg.Store.View()
-	out := &api.AppPlan{Name: dr.name, Action: api.PlanActionCreate, Services: []api.PlanService{}}
+	out := &api.AppPlan{Name: dr.name, Action: api.PlanActionCreate, Services: []api.PlanService{}, Problems: remarks}
 	old, exists := view.AppByName(c.TenantID(), dr.name)
 	if exists && old.Removing {
 		return nil, model.Errorf(model.KindConflict, "name_taken", "the app %s is just being removed; try again in a moment", dr.name).At("name")
@@ -73,6 +77,18 @@ func (d *Desk) PlanApp(ctx context.Context, c access.Caller, in api.AppChange) (
 		}
 	}
 	return out, nil
+}
+
+// remarks are what a person should know of a compose text that is accepted.
+func (d *Desk) remarks(ctx context.Context, c access.Caller, in api.AppChange) ([]api.ComposeProblem, error) {
+	if in.Source == "" || len(in.Services) > 0 {
+		return nil, nil
+	}
+	parsed, err := d.ParseCompose(ctx, c, api.ComposeInput{Source: in.Source, Name: in.Name, Env: in.Env, Files: in.Files})
+	if err != nil {
+		return nil, err
+	}
+	return parsed.Problems, nil
 }
 
 // planService compares a service as it is with what it is to become.

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/skerryhq/skerry/appliance/api/client"
-	"github.com/skerryhq/skerry/raft/model"
 )
 
 func TestGrantAndRevoke(t *testing.T) {
@@ -136,7 +135,7 @@ func TestEveryComposeProblem(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(refusedCompose))
 	})
-	f.handle("POST /compose/parse", func(w http.ResponseWriter, _ *http.Request) {
+	f.handle("POST /app-plans", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(refusedCompose))
@@ -153,25 +152,25 @@ func TestEveryComposeProblem(t *testing.T) {
 	}
 }
 
-func TestSpecChange(t *testing.T) {
-	one := func(change func(*model.ServiceSpec)) model.ServiceSpec {
-		s := model.ServiceSpec{Container: model.ContainerSpec{Image: "nginx", Env: []model.EnvVar{{Name: "A", Value: "1"}}}, Replicas: 1, Ports: []model.PortSpec{{Container: 80, HostPort: 8080, Protocol: "tcp"}}}
-		change(&s)
-		return s
+func TestPlan(t *testing.T) {
+	f := newFake(t)
+	f.on("POST /app-plans", `{"name":"a","action":"update","volumesCreated":["cache"],"volumesUnused":["old"],"services":[
+		{"name":"db","action":"keep","containersBefore":1,"containersAfter":1,"containersReplaced":0},
+		{"name":"web","action":"replace","containersBefore":2,"containersAfter":3,"containersReplaced":2,"imageToFetch":"nginx:2","fields":[
+			{"path":"container.image","before":"docker.io/library/nginx:1","after":"nginx:2"},{"path":"container.imageDigest","before":"sha256:1"},
+			{"path":"container.env.A","after":"1"},{"path":"ports.80/tcp.hostPort","before":"8080"}]}]}`)
+	file := filepath.Join(f.dir, "c.yaml")
+	if err := os.WriteFile(file, []byte("services: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for want, change := range map[string][]func(*model.ServiceSpec){
-		"keep": {func(*model.ServiceSpec) {}, func(s *model.ServiceSpec) { s.Container.Image = "docker.io/library/nginx:latest" }, func(s *model.ServiceSpec) { s.Container.ImageDigest = "sha256:1" }},
-		"change": {func(s *model.ServiceSpec) { s.Replicas = 3 }, func(s *model.ServiceSpec) { s.Ports = nil },
-			func(s *model.ServiceSpec) {
-				s.Replicas, s.Ports = 2, []model.PortSpec{{Container: 80, HostPort: 8081, Protocol: "tcp"}}
-			}},
-		"replace": {func(s *model.ServiceSpec) { s.Container.Env = []model.EnvVar{{Name: "A", Value: "2"}} }, func(s *model.ServiceSpec) { s.Container.Image, s.Replicas = "nginx:1", 2 }},
-	} {
-		for i, c := range change {
-			if got := specChange(one(func(*model.ServiceSpec) {}), one(c)); got != want {
-				t.Errorf("%s %d: %s", want, i, got)
-			}
+	r := f.skerry(nil, "", "app", "deploy", "-n", "a", "-f", file, "--plan")
+	for _, want := range []string{"db", "keep", "2 -> 3", "fetches nginx:2; image nginx:1 -> nginx:2; env.A = 1; ports.80/tcp.hostPort removed", "cache", "old"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("the plan does not say %q:\n%s%s", want, r.out, r.err)
 		}
+	}
+	if strings.Contains(r.out, "imageDigest") {
+		t.Errorf("the plan speaks of what nobody wrote:\n%s", r.out)
 	}
 }
 

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/skerryhq/skerry/appliance/api/client"
-	"github.com/skerryhq/skerry/appliance/compose"
-	"github.com/skerryhq/skerry/raft/model"
 )
 
 // plan says what a deploy would make, without making it.
@@ -20,40 +16,64 @@ func (a *app) plan(ctx context.Context, file string, in client.AppInput) error {
 	if err != nil {
 		return err
 	}
-	got, err := answer[client.Compose](c.ParseCompose(ctx, &client.ParseComposeParams{Tenant: a.tenant},
-		client.ComposeInput{Source: in.Source, Name: in.Name, Env: in.Env, Files: in.Files}))
+	got, err := answer[client.AppPlan](c.PlanApp(ctx, &client.PlanAppParams{Tenant: a.tenant}, in))
 	if err != nil {
 		return err
 	}
 	if a.json {
 		return a.printJSON(got)
 	}
-	have, err := answer[client.App](c.GetApp(ctx, in.Name, &client.GetAppParams{Tenant: a.tenant}))
-	if err != nil && statusOf(err) != http.StatusNotFound {
-		return err
-	}
-	rows := [][]string{{"SERVICE", "CHANGE", "IMAGE", "REPLICAS", "PORTS"}}
-	for _, name := range sortedKeys(got.Services) {
-		s := got.Services[name]
-		change := "create"
-		if old, ok := have.Spec.Services[name]; ok {
-			change = specChange(old, s)
-		}
-		var ports []string
-		for _, p := range s.Ports {
-			ports = append(ports, compose.PortText(p))
-		}
-		rows = append(rows, []string{name, change, familiar(s.Container.Image), strconv.Itoa(s.Replicas), strings.Join(ports, ", ")})
-	}
-	for _, name := range sortedKeys(have.Spec.Services) {
-		if _, ok := got.Services[name]; !ok {
-			rows = append(rows, []string{name, "remove", "", "", ""})
-		}
-	}
 	for _, p := range got.Problems {
 		fmt.Fprintln(a.Stderr, problemLine(file, p))
 	}
-	return table(a.Stdout, rows)
+	rows := [][]string{{"SERVICE", "CHANGE", "CONTAINERS", "REPLACED", "WHAT"}}
+	for _, s := range got.Services {
+		count := strconv.Itoa(s.ContainersAfter)
+		if s.ContainersBefore != s.ContainersAfter {
+			count = fmt.Sprintf("%d -> %d", s.ContainersBefore, s.ContainersAfter)
+		}
+		rows = append(rows, []string{s.Name, string(s.Action), count, strconv.Itoa(s.ContainersReplaced), strings.Join(a.planNotes(s), "; ")})
+	}
+	if err := table(a.Stdout, rows); err != nil {
+		return err
+	}
+	for _, name := range got.VolumesCreated {
+		fmt.Fprintln(a.Stdout, a.say("plan.volume-new", name))
+	}
+	for _, name := range got.VolumesUnused {
+		fmt.Fprintln(a.Stdout, a.say("plan.volume-unused", name))
+	}
+	return nil
+}
+
+// planNotes are the fields of a service that change, in words.
+func (a *app) planNotes(s client.PlanService) []string {
+	var out []string
+	if s.ImageToFetch != "" {
+		out = append(out, a.say("plan.fetches", familiar(s.ImageToFetch)))
+	}
+	for _, f := range s.Fields {
+		name := strings.TrimPrefix(f.Path, "container.")
+		switch {
+		case name == "imageDigest":
+		case f.Before == "":
+			out = append(out, fmt.Sprintf("%s = %s", name, printable(clipped(f.After))))
+		case f.After == "":
+			out = append(out, a.say("plan.removed", name))
+		default:
+			out = append(out, fmt.Sprintf("%s %s -> %s", name, printable(clipped(familiar(f.Before))), printable(clipped(familiar(f.After)))))
+		}
+	}
+	return out
+}
+
+// clipped keeps one long value from filling the table.
+func clipped(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
+	}
+	return s
 }
 
 // composeProblems says everything that is wrong with a compose file, one line
@@ -79,33 +99,4 @@ func problemLine(file string, p client.ComposeProblem) string {
 		text += ": " + p.Path
 	}
 	return text + ": " + printable(p.Message)
-}
-
-// specChange compares what a user wrote; names and digests that the platform
-// filled in do not count. Only another container replaces the running ones.
-func specChange(old, fresh model.ServiceSpec) string {
-	render := func(s model.ServiceSpec) string {
-		text, err := compose.Render("", map[string]model.ServiceSpec{"x": s})
-		if err != nil {
-			return err.Error()
-		}
-		return text
-	}
-	bare := func(s model.ServiceSpec) model.ServiceSpec {
-		s.Container.ImageDigest = ""
-		s.Container.Image = strings.TrimPrefix(familiar(strings.TrimSuffix(s.Container.Image, ":latest")), "library/")
-		s.Container.Mounts = slices.Clone(s.Container.Mounts)
-		for i := range s.Container.Mounts {
-			s.Container.Mounts[i].VolumeID = ""
-		}
-		return s
-	}
-	old, fresh = bare(old), bare(fresh)
-	switch {
-	case render(model.ServiceSpec{Container: old.Container}) != render(model.ServiceSpec{Container: fresh.Container}):
-		return "replace"
-	case old.Replicas != fresh.Replicas || render(old) != render(fresh):
-		return "change"
-	}
-	return "keep"
 }
