@@ -16,12 +16,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
 )
 
 // TokenPath is where clients fetch tokens.
@@ -48,22 +50,14 @@ type Recorder interface {
 	Record(e command.AuditEntry)
 }
 
-// Upstreams decides about repositories that mirror another registry, which
-// belong to no tenant.
-type Upstreams interface {
-	// MayRead says whether p may read what comes from an upstream.
-	MayRead(p *access.Principal, upstreamID string) bool
-}
-
 // Config is what a Door works with.
 type Config struct {
-	Cluster   access.Cluster
-	People    *access.People // shares its throttle with the console's sign-in
-	Recorder  Recorder
-	Upstreams Upstreams        // nil: nobody reads them
-	Key       []byte           // at least 32 bytes, the same on every member
-	Now       func() time.Time // nil means time.Now
-	Log       *slog.Logger
+	Cluster  access.Cluster
+	People   *access.People // shares its throttle with the console's sign-in
+	Recorder Recorder
+	Key      []byte           // at least 32 bytes, the same on every member
+	Now      func() time.Time // nil means time.Now
+	Log      *slog.Logger
 }
 
 // Door is the registry's door.
@@ -114,7 +108,7 @@ func (v *Visitor) covers(kind, name string, a Action) bool {
 // there, or must not be seen), "denied", "name_invalid".
 //
 // Whoever is not signed in hears the same for what is there and what is not, and
-// whoever may not push hears the same for every repository of a tenant.
+// so does whoever may not read.
 func (d *Door) Open(ctx context.Context, v *Visitor, path string, a Action) (*model.Repository, error) {
 	if !v.covers("repository", path, a) {
 		return nil, model.Errorf(model.KindUnauthenticated, "scope_missing", "this token was not issued to %s %s; fetch one for that", a, shown(path))
@@ -125,21 +119,16 @@ func (d *Door) Open(ctx context.Context, v *Visitor, path string, a Action) (*mo
 		v.Caller.Origin.TenantID = r.TenantID
 	}
 	switch {
-	case there && a == Pull && d.MayRead(p, r):
-		return r, nil
-	case there && a != Pull && access.MayWrite(p, r):
+	case there && a == Pull && d.MayRead(p, r), there && a != Pull && access.MayWrite(p, r):
 		return r, nil
 	case p.Anonymous():
 		return nil, signInNeeded()
 	case a == Pull:
 		return nil, unknown(path)
-	case there:
-		return nil, mayNotPush(path, a)
-	case a == Delete:
-		if tenantID, _, ok := d.place(path); ok && access.Decide(p, access.PermImageRead, tenantID) == access.Allow {
-			return nil, unknown(path)
-		}
-		return nil, mayNotPush(path, a)
+	case there && d.MayRead(p, r), there && d.member(p, path):
+		return nil, denied(a, path)
+	case there, a == Delete:
+		return nil, unknown(path)
 	default:
 		return d.make(ctx, v, path)
 	}
@@ -148,9 +137,34 @@ func (d *Door) Open(ctx context.Context, v *Visitor, path string, a Action) (*mo
 // MayRead decides whether p may read a repository, of a tenant or of an upstream.
 func (d *Door) MayRead(p *access.Principal, r *model.Repository) bool {
 	if r.UpstreamID != "" {
-		return d.cfg.Upstreams != nil && d.cfg.Upstreams.MayRead(p, r.UpstreamID)
+		return MayReadUpstream(d.cfg.Cluster.View(), p, r.UpstreamID)
 	}
 	return access.MayRead(p, r)
+}
+
+// MayReadUpstream decides whether p may read what comes from an upstream: who is
+// not signed in only what was fetched without credentials for everybody; others
+// what serves one of their tenants.
+func MayReadUpstream(v *state.View, p *access.Principal, upstreamID string) bool {
+	u, ok := v.Upstream(upstreamID)
+	switch {
+	case !ok:
+		return upstreamID == model.DefaultUpstream
+	case u.Spec.Disabled:
+		return false
+	case len(u.Spec.TenantIDs) > 0:
+		return slices.ContainsFunc(u.Spec.TenantIDs, func(id string) bool { return access.Decide(p, access.PermImageRead, id) == access.Allow })
+	case u.Spec.Username != "" || len(u.Password) > 0:
+		return !p.Anonymous()
+	default:
+		return true
+	}
+}
+
+// member says whether p may know of a path's tenant.
+func (d *Door) member(p *access.Principal, path string) bool {
+	tenantID, _, ok := d.place(path)
+	return ok && access.Decide(p, access.PermImageRead, tenantID) == access.Allow
 }
 
 // MayList says whether a visitor may ask for the catalogue. What is in it is
@@ -190,10 +204,14 @@ func (d *Door) make(ctx context.Context, v *Visitor, path string) (*model.Reposi
 	}
 	tenantID, _, there := d.place(path)
 	switch {
-	case there && access.Decide(p, access.PermImageWrite, tenantID) != access.Allow:
-		return nil, mayNotPush(path, Push)
-	case !there && (tenant != model.LibraryTenant || access.Decide(p, access.PermPlatform, "") != access.Allow):
-		return nil, mayNotPush(path, Push)
+	case !there && tenant == model.LibraryTenant && access.Decide(p, access.PermPlatform, "") == access.Allow:
+	case !there:
+		return nil, unknown(path)
+	case access.Decide(p, access.PermImageWrite, tenantID) == access.Allow:
+	case d.member(p, path):
+		return nil, denied(Push, path)
+	default:
+		return nil, unknown(path)
 	}
 	origin := v.Caller.Origin
 	origin.TenantID, origin.Time = tenantID, d.cfg.Now().UTC()
@@ -203,7 +221,7 @@ func (d *Door) make(ctx context.Context, v *Visitor, path string) (*model.Reposi
 	}
 	v.Caller.Origin.TenantID = r.TenantID
 	if !access.MayWrite(p, r) { // somebody else made a private one at the same moment
-		return nil, mayNotPush(path, Push)
+		return nil, denied(Push, path)
 	}
 	return r, nil
 }
@@ -252,15 +270,16 @@ func (d *Door) example(p *access.Principal) string {
 	return model.DefaultTenant
 }
 
-func mayNotPush(path string, a Action) error {
+func denied(a Action, path string) error {
+	what := "push to"
 	if a == Delete {
-		return model.Errorf(model.KindDenied, "denied", "you may not delete from %s: that needs image.write in its tenant", shown(path))
+		what = "delete from"
 	}
-	return model.Errorf(model.KindDenied, "denied", "you may not push to %s: the first part is a tenant, and pushing needs image.write in it", shown(path))
+	return model.Errorf(model.KindDenied, "denied", "you may not %s %s: that needs the permission %s in its tenant", what, shown(path), access.PermImageWrite)
 }
 
 func unknown(path string) error {
-	return model.Errorf(model.KindNotFound, "name_unknown", "there is no repository %s", shown(path))
+	return model.Errorf(model.KindNotFound, "name_unknown", "there is no repository %s, or it is not for you", shown(path))
 }
 
 func signInNeeded() error {
