@@ -26,6 +26,9 @@ export class Database {
   events: EventEntry[] = []
   tokens: { id: string; name: string; role: 'admin' | 'auditor' | 'owner' | 'developer' | 'viewer'; createdAt: string; expiresAt?: string }[] = []
   index = 100
+  /** The scene shown, and how often one was begun: the areas' own mocks make their data anew for each. */
+  scene: Scene = 'fresh'
+  generation = 0
   private counter = 0
   private nextPort = 30000
   private nextAddress = 2
@@ -37,6 +40,8 @@ export class Database {
   }
 
   reset(scene: Scene) {
+    this.scene = scene
+    this.generation++
     for (const timer of this.timers) clearTimeout(timer)
     this.timers.clear()
     for (const map of [this.apps, this.services, this.containers, this.images, this.volumes]) map.clear()
@@ -86,8 +91,8 @@ export class Database {
       local: false,
       platformRole: 'admin',
       defaultTenant: tenantId,
-      tenants: [{ id: tenantId, name: 'default', role: 'owner', permissions: ['app.read', 'app.write'] }],
-      permissions: ['platform.read', 'platform.write'],
+      tenants: [{ id: tenantId, name: 'default', role: 'owner', permissions: ['app.read', 'app.write', 'audit.read', 'container.exec', 'container.files', 'container.commit', 'container.operate', 'container.read', 'event.read', 'image.read', 'image.write', 'log.read', 'tenant.people', 'tenant.read', 'tenant.write', 'volume.files', 'volume.read', 'volume.write'] }],
+      permissions: ['cluster.read', 'node.read', 'platform.read', 'platform.write', 'self.read', 'self.token', 'self.write'],
       csrf: 'mock-csrf',
       sessionExpiresAt: new Date(Date.now() + 86_400_000).toISOString(),
     }

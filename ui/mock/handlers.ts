@@ -48,16 +48,21 @@ export function stream(begin: (send: (name: string, data: unknown, id?: number) 
 const wants = (request: Request, type: string) => request.headers.get('Accept')?.includes(type) ?? false
 const sessionOf = (request: Request) => /skerry_session=([^;]+)/.exec(request.headers.get('Cookie') ?? '')?.[1]
 
-/** The handlers of the mock API over one database. */
-export function handlers(db: Database): HttpHandler[] {
-  type Reply = (info: { request: Request; params: PathParams }) => Promise<Response> | Response
-  // Only what a signed-in caller may reach, and writes only with the CSRF word, as the daemon holds it.
-  const guarded = (reply: Reply): Reply => (info) => {
+export type Reply = (info: { request: Request; params: PathParams }) => Promise<Response> | Response
+
+/** Only what a signed-in caller may reach, and writes only with the CSRF word, as the daemon holds it. */
+export function guardedBy(db: Database): (reply: Reply) => Reply {
+  return (reply) => (info) => {
     const session = sessionOf(info.request)
     if (!session || !db.sessions.has(session)) return refuse(401, 'not_signed_in', 'Sign in first.')
     if (info.request.method !== 'GET' && info.request.headers.get('Skerry-CSRF') !== 'mock-csrf') return refuse(403, 'csrf', 'The request lacks the CSRF word of the session.')
     return reply(info)
   }
+}
+
+/** The handlers of the mock API over one database. */
+export function handlers(db: Database): HttpHandler[] {
+  const guarded = guardedBy(db)
   const json = <T extends DefaultBodyType>(body: T, status = 200) => HttpResponse.json(body, { status, headers: { 'Skerry-Index': String(db.index) } })
   const ref = (params: PathParams, name = 'ref') => decodeURIComponent(String(params[name]))
   const enter = (name: string) => {

@@ -1,7 +1,8 @@
-import { queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
+import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { answer, api } from './client'
-import type { Role } from './model'
-import { keys, page } from './queries'
+import type { Me, Role } from './model'
+import { keys, page, sessionQuery } from './queries'
+import { useScopeTenant } from './scope'
 
 // Queries that more than one of the pages about images, repositories, people and settings ask.
 
@@ -40,4 +41,11 @@ export function useCreateToken() {
     mutationFn: (input: TokenInput) => answer(api.POST('/api-tokens', { body: input })),
     onSettled: () => queries.invalidateQueries({ queryKey: keys.tokens }),
   })
+}
+
+/** The tenant that the console looks at: the chosen one, else the one that the server takes when none is named. */
+export function useTenantInView(): Me['tenants'][number] | undefined {
+  const me = useQuery(sessionQuery).data
+  const chosen = useScopeTenant() || me?.defaultTenant
+  return me?.tenants.find((tenant) => tenant.id === chosen) ?? me?.tenants[0]
 }
