@@ -27,7 +27,7 @@ export const keys = {
 } as const
 
 /** At most so many rows are asked for at once; a list that is longer says so. */
-export const page = 500
+export const page = 1_000
 
 /** Who is signed in; null when nobody is. */
 export const sessionQuery = queryOptions({

@@ -1,7 +1,7 @@
 import { MenuOutlined } from '@/shared/ui/icons'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Button, Drawer } from 'antd'
-import { Suspense, useEffect, useState, useSyncExternalStore } from 'react'
+import { Suspense, useCallback, useEffect, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Navigate, Outlet, useLocation } from 'react-router'
 import { currentConnection, followEvents, retryNow, subscribeConnection } from '@/api/events'
@@ -9,6 +9,7 @@ import type { Me } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { sessionQuery, setupQuery } from '@/api/queries'
 import { useScopeTenant } from '@/api/scope'
+import { TaskMenu } from '@/features/tasks/TaskMenu'
 import { Brand } from '@/shared/ui/Brand'
 import { PageSkeleton } from '@/shared/ui/Page'
 import { LanguageButton, ThemeButton } from '@/shared/ui/Preferences'
@@ -16,13 +17,30 @@ import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { Navigation } from './Navigation'
 import { PersonMenu } from './PersonMenu'
 import { Place } from './Place'
+import { SearchButton } from './SearchButton'
+import { SessionDialog } from './SessionDialog'
+import { Leaving } from './signOut'
 
-/** The frame around every page of a signed-in person; without one it leads to the right door. */
+/**
+ * The frame around every page of a signed-in person; without one it leads to the right door. A session that ends while the
+ * page is open does not take the page away: the person signs in again over it.
+ */
 export function Frame() {
   const session = useQuery(sessionQuery)
-  const setup = useQuery({ ...setupQuery, enabled: session.data === null })
   const here = useLocation()
-  if (session.data) return <SignedIn me={session.data} />
+  const [known, setKnown] = useState<Me | null>(null)
+  if (session.data && session.data !== known) setKnown(session.data)
+  const leave = useCallback(() => setKnown(null), [])
+  const setup = useQuery({ ...setupQuery, enabled: session.data === null && known === null })
+  const me = session.data ?? known
+  if (me) {
+    return (
+      <Leaving value={leave}>
+        <SignedIn me={me} live={session.data !== null} />
+        {session.data === null && <SessionDialog me={me} onLeave={leave} />}
+      </Leaving>
+    )
+  }
   // A node that has no cluster yet, or does not answer, is neither to be set up nor signed in to.
   const failed = session.isError ? session : setup.isError ? setup : null
   if (failed) {
@@ -40,12 +58,14 @@ export function Frame() {
   return <PageSkeleton />
 }
 
-function SignedIn({ me }: { me: Me }) {
+function SignedIn({ me, live }: { me: Me; live: boolean }) {
   const { t } = useTranslation()
   const queries = useQueryClient()
   const tenant = useScopeTenant()
   const [menu, setMenu] = useState(false)
-  useEffect(() => followEvents(queries), [queries, tenant])
+  useEffect(() => {
+    if (live) return followEvents(queries)
+  }, [queries, tenant, live])
   return (
     <div className="sk-frame">
       <a className="sk-skip" href="#main">
@@ -61,8 +81,12 @@ function SignedIn({ me }: { me: Me }) {
         <Button className="sk-menu-button" type="text" icon={<MenuOutlined />} aria-label={t('frame.menu')} onClick={() => setMenu(true)} />
         <Place me={me} />
         <span className="sk-top-gap" />
-        <LanguageButton />
-        <ThemeButton />
+        <SearchButton me={me} />
+        <TaskMenu />
+        <span className="sk-hide-narrow sk-top-choices">
+          <LanguageButton />
+          <ThemeButton />
+        </span>
         <PersonMenu me={me} />
       </header>
       <main className="sk-main" id="main" tabIndex={-1}>
@@ -73,31 +97,56 @@ function SignedIn({ me }: { me: Me }) {
       </main>
       <Drawer open={menu} placement="left" size={264} title={<Brand />} onClose={() => setMenu(false)} styles={{ body: { padding: 12 } }}>
         <Navigation onChosen={() => setMenu(false)} />
+        <div className="sk-menu-choices">
+          <LanguageButton />
+          <ThemeButton />
+        </div>
       </Drawer>
     </div>
   )
 }
 
-/** Says that the page is not live, once it has been so for longer than a hiccup. */
+/** Says that the page is not live, once it has been so for longer than a hiccup, and that it has caught up. */
 function LostBanner() {
   const { t } = useTranslation()
   const connection = useSyncExternalStore(subscribeConnection, currentConnection)
   const [shown, setShown] = useState(false)
+  const [back, setBack] = useState(false)
   useEffect(() => {
-    if (connection !== 'lost') return
-    const timer = setTimeout(() => setShown(true), 1_500)
-    return () => {
-      clearTimeout(timer)
-      setShown(false)
+    if (connection === 'lost') {
+      const timer = setTimeout(() => setShown(true), 1_500)
+      return () => clearTimeout(timer)
     }
-  }, [connection])
-  if (!shown || connection !== 'lost') return <div role="status" />
-  return (
-    <div className="sk-lost" role="status">
-      {t('frame.lost')}
-      <Button size="small" onClick={retryNow}>
-        {t('action.retryNow')}
-      </Button>
-    </div>
-  )
+    if (connection === 'live' && shown) {
+      // Said in a timer, so that the change of state is not made while the page is being drawn.
+      const found = setTimeout(() => {
+        setShown(false)
+        setBack(true)
+      })
+      return () => clearTimeout(found)
+    }
+  }, [connection, shown])
+  useEffect(() => {
+    if (!back) return
+    const timer = setTimeout(() => setBack(false), 4_000)
+    return () => clearTimeout(timer)
+  }, [back])
+  if (shown && connection !== 'live') {
+    return (
+      <div className="sk-lost" role="status">
+        {t('frame.lost')}
+        <Button size="small" onClick={retryNow}>
+          {t('action.retryNow')}
+        </Button>
+      </div>
+    )
+  }
+  if (back && connection === 'live') {
+    return (
+      <div className="sk-lost sk-lost-back" role="status">
+        {t('scope.caughtUp')}
+      </div>
+    )
+  }
+  return <div role="status" />
 }

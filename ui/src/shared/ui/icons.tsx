@@ -29,6 +29,16 @@ import {
   UploadOutlined as UploadOutlinedDrawing,
   UserOutlined as UserOutlinedDrawing,
   VerticalAlignBottomOutlined as VerticalAlignBottomOutlinedDrawing,
+  CloseOutlined as CloseOutlinedDrawing,
+  SearchOutlined as SearchOutlinedDrawing,
+  UnorderedListOutlined as UnorderedListOutlinedDrawing,
+  AuditOutlined as AuditOutlinedDrawing,
+  ApiOutlined as ApiOutlinedDrawing,
+  RollbackOutlined as RollbackOutlinedDrawing,
+  EditOutlined as EditOutlinedDrawing,
+  CloudUploadOutlined as CloudUploadOutlinedDrawing,
+  ClusterOutlined as ClusterOutlinedDrawing,
+  DeploymentUnitOutlined as DeploymentUnitOutlinedDrawing,
 } from '@ant-design/icons'
 import type { ComponentType, HTMLAttributes } from 'react'
 
@@ -74,3 +84,13 @@ export const SunOutlined = decorative(SunOutlinedDrawing)
 export const UploadOutlined = decorative(UploadOutlinedDrawing)
 export const UserOutlined = decorative(UserOutlinedDrawing)
 export const VerticalAlignBottomOutlined = decorative(VerticalAlignBottomOutlinedDrawing)
+export const CloseOutlined = decorative(CloseOutlinedDrawing)
+export const SearchOutlined = decorative(SearchOutlinedDrawing)
+export const UnorderedListOutlined = decorative(UnorderedListOutlinedDrawing)
+export const AuditOutlined = decorative(AuditOutlinedDrawing)
+export const ApiOutlined = decorative(ApiOutlinedDrawing)
+export const RollbackOutlined = decorative(RollbackOutlinedDrawing)
+export const EditOutlined = decorative(EditOutlinedDrawing)
+export const CloudUploadOutlined = decorative(CloudUploadOutlinedDrawing)
+export const ClusterOutlined = decorative(ClusterOutlinedDrawing)
+export const DeploymentUnitOutlined = decorative(DeploymentUnitOutlinedDrawing)
