@@ -99,7 +99,8 @@ type BlobLink struct {
 	RepositoryID string    `json:"repositoryId"`
 	Digest       string    `json:"digest"`
 	Size         int64     `json:"size"`
-	LinkedAt     time.Time `json:"linkedAt"` // young ones that no manifest needs are kept for a while
+	LinkedAt     time.Time `json:"linkedAt"`       // young ones that no manifest needs are kept for a while
+	Used         bool      `json:"used,omitempty"` // a manifest has needed it since it was linked
 }
 
 // DefaultUpstream is the host of the upstream that is known without a row, and

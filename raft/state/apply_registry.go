@@ -98,6 +98,7 @@ func (t *tx) putManifest(c *command.PutManifest) *model.Error {
 			return err
 		}
 	}
+	t.useLinks(&n)
 	n.PushedAt, n.PushedBy = t.now, t.origin.Actor
 	if old, there := t.v.Manifest(n.RepositoryID, n.Descriptor.Digest); there {
 		n.PushedAt, n.PushedBy = old.PushedAt, old.PushedBy
@@ -111,6 +112,18 @@ func (t *tx) putManifest(c *command.PutManifest) *model.Error {
 		}
 	}
 	return nil
+}
+
+// useLinks notes that a manifest has needed these blobs, so that they need not
+// wait for one any more once it is gone.
+func (t *tx) useLinks(m *model.Manifest) {
+	for _, d := range m.Refs {
+		if old, ok := t.v.BlobLink(m.RepositoryID, d.Digest); ok && !old.Used {
+			n := *old
+			n.Used = true
+			t.replace(tabBlobLinks, old, &n)
+		}
+	}
 }
 
 // checkManifest judges a manifest's row by itself.
