@@ -4,6 +4,7 @@
 # of files; a packaging framework would be the larger part of this build.
 #
 # usage: packaging/deb/build.sh [BIN] [OUT]   (folders; default bin and dist)
+# DEB_LEVEL=0 packs loosely and at once, for tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=${1:-bin} out=${2:-dist} here=packaging/deb
@@ -63,5 +64,5 @@ chmod 0644 "$tree/DEBIAN/control" "$tree/DEBIAN/conffiles" "$tree/DEBIAN/md5sums
 
 mkdir -p "$out"
 deb=$out/skerry_${version}_$arch.deb
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s) dpkg-deb --root-owner-group -Zxz --build "$tree" "$deb" >/dev/null
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s) dpkg-deb --root-owner-group -Zxz -z"${DEB_LEVEL:-6}" --build "$tree" "$deb" >/dev/null
 echo "$deb"
