@@ -204,6 +204,7 @@ type fakeRuntime struct {
 	more  chan struct{} // closed and replaced when lines are added
 	files map[string]string
 	sent  []string // signals
+	root  string   // folder of the files of all containers and volumes
 }
 
 func newFakeRuntime() *fakeRuntime {

@@ -17,33 +17,8 @@ func (s *Server) GetCertificate(c *gin.Context) { s.unbuilt(c) }
 // PutCertificate is not built yet.
 func (s *Server) PutCertificate(c *gin.Context) { s.unbuilt(c) }
 
-// ReadContainerFile is not built yet.
-func (s *Server) ReadContainerFile(c *gin.Context, _ Ref, _ ReadContainerFileParams) { s.unbuilt(c) }
-
-// WriteContainerFile is not built yet.
-func (s *Server) WriteContainerFile(c *gin.Context, _ Ref, _ WriteContainerFileParams) { s.unbuilt(c) }
-
-// DeleteContainerFile is not built yet.
-func (s *Server) DeleteContainerFile(c *gin.Context, _ Ref, _ DeleteContainerFileParams) {
-	s.unbuilt(c)
-}
-
-// ListContainerFiles is not built yet.
-func (s *Server) ListContainerFiles(c *gin.Context, _ Ref, _ ListContainerFilesParams) { s.unbuilt(c) }
-
-// MakeContainerFolder is not built yet.
-func (s *Server) MakeContainerFolder(c *gin.Context, _ Ref, _ MakeContainerFolderParams) {
-	s.unbuilt(c)
-}
-
-// ContainerMetrics is not built yet.
-func (s *Server) ContainerMetrics(c *gin.Context, _ Ref, _ ContainerMetricsParams) { s.unbuilt(c) }
-
 // PushImage is not built yet.
 func (s *Server) PushImage(c *gin.Context, _ ImageRef, _ PushImageParams) { s.unbuilt(c) }
-
-// NodeMetrics is not built yet.
-func (s *Server) NodeMetrics(c *gin.Context, _ Ref, _ NodeMetricsParams) { s.unbuilt(c) }
 
 // GetRegistry is not built yet.
 func (s *Server) GetRegistry(c *gin.Context) { s.unbuilt(c) }
@@ -96,9 +71,6 @@ func (s *Server) DeleteTag(c *gin.Context, _ RepositoryRef, _ TagName, _ DeleteT
 // PutTag is not built yet.
 func (s *Server) PutTag(c *gin.Context, _ RepositoryRef, _ TagName, _ PutTagParams) { s.unbuilt(c) }
 
-// ServiceMetrics is not built yet.
-func (s *Server) ServiceMetrics(c *gin.Context, _ ServiceRef, _ ServiceMetricsParams) { s.unbuilt(c) }
-
 // ListUpstreams is not built yet.
 func (s *Server) ListUpstreams(c *gin.Context, _ ListUpstreamsParams) { s.unbuilt(c) }
 
@@ -116,18 +88,3 @@ func (s *Server) UpdateUpstream(c *gin.Context, _ UpstreamRef, _ UpdateUpstreamP
 
 // TestUpstream is not built yet.
 func (s *Server) TestUpstream(c *gin.Context, _ UpstreamRef) { s.unbuilt(c) }
-
-// ReadVolumeFile is not built yet.
-func (s *Server) ReadVolumeFile(c *gin.Context, _ Ref, _ ReadVolumeFileParams) { s.unbuilt(c) }
-
-// WriteVolumeFile is not built yet.
-func (s *Server) WriteVolumeFile(c *gin.Context, _ Ref, _ WriteVolumeFileParams) { s.unbuilt(c) }
-
-// DeleteVolumeFile is not built yet.
-func (s *Server) DeleteVolumeFile(c *gin.Context, _ Ref, _ DeleteVolumeFileParams) { s.unbuilt(c) }
-
-// ListVolumeFiles is not built yet.
-func (s *Server) ListVolumeFiles(c *gin.Context, _ Ref, _ ListVolumeFilesParams) { s.unbuilt(c) }
-
-// MakeVolumeFolder is not built yet.
-func (s *Server) MakeVolumeFolder(c *gin.Context, _ Ref, _ MakeVolumeFolderParams) { s.unbuilt(c) }

@@ -85,6 +85,8 @@ type RemoveOptions struct {
 // gives KindUnavailable. Methods that stream end when ctx ends.
 type NodeRuntime interface {
 	ContainerRuntime
+	FileRuntime
+	MetricsRuntime
 	// NodeStats measures a node.
 	NodeStats(ctx context.Context, n *model.Node) (NodeStats, error)
 	// ImageConfig reads an image's configuration and layers.

@@ -19,6 +19,7 @@ import (
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
 	"github.com/skerryhq/skerry/runtime/ctrd"
+	"github.com/skerryhq/skerry/runtime/filetree"
 	"github.com/skerryhq/skerry/runtime/image"
 	"github.com/skerryhq/skerry/runtime/logs"
 	"github.com/skerryhq/skerry/runtime/volume"
@@ -34,6 +35,7 @@ type Containers interface {
 	Stat(ctx context.Context, id workload.ID, name string) (ctrd.PathInfo, error)
 	CopyOut(ctx context.Context, id workload.ID, name string, w io.Writer) error
 	CopyIn(ctx context.Context, id workload.ID, dir string, tarball io.Reader) error
+	Files(ctx context.Context, id workload.ID, do func(filetree.Tree) error) error
 	Commit(ctx context.Context, id workload.ID, opt ctrd.CommitOptions) (digest.Digest, error)
 	Stats(ctx context.Context, id workload.ID) (workload.Stats, error)
 	LayerSize(ctx context.Context, id workload.ID) (int64, error)
@@ -45,7 +47,7 @@ type Logs interface {
 	Attach(ctx context.Context, id string, o logs.AttachOptions) (*logs.Attachment, error)
 }
 
-// Config is what the answers are made of; every field is required.
+// Config is what the answers are made of; every field but Recorder is required.
 type Config struct {
 	NodeID     string
 	DataDir    string // whose file system NodeStats measures
@@ -54,6 +56,7 @@ type Config struct {
 	Images     *image.Store
 	Logs       Logs
 	Volumes    *volume.Store
+	Recorder   Recorder // nil: nothing is recorded
 	Log        *slog.Logger
 }
 
