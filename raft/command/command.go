@@ -73,6 +73,8 @@ const (
 	TypePutUpstream        Type = 120
 	TypeDeleteUpstream     Type = 121
 	TypeCacheManifest      Type = 122
+	TypeSetCertificate     Type = 125
+	TypeWarnCertificate    Type = 126
 )
 
 // The three ways in which a Put can meet what is there already.
@@ -176,6 +178,8 @@ var kinds = map[Type]kind{
 	TypePutUpstream:        {"upstream.put", 1, func() Command { return new(PutUpstream) }},
 	TypeDeleteUpstream:     {"upstream.delete", 1, func() Command { return new(DeleteUpstream) }},
 	TypeCacheManifest:      {"upstream.cache", 1, func() Command { return new(CacheManifest) }},
+	TypeSetCertificate:     {"certificate.set", 1, func() Command { return new(SetCertificate) }},
+	TypeWarnCertificate:    {"certificate.warn", 1, func() Command { return new(WarnCertificate) }},
 }
 
 // Name is the stable word for a type, e.g. "app.put"; "command 512" for a

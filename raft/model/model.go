@@ -43,6 +43,20 @@ type Cluster struct {
 	CACert       []byte       `json:"caCert"`              // PEM
 	CAKey        Sealed       `json:"caKey"`               // PEM, sealed
 	SetupHash    []byte       `json:"setupHash,omitempty"` // sha256 of the one-time setup token; empty once used
+	// Certificate is what people had made for the control plane's port; nil: the
+	// cluster's own authority issues it.
+	Certificate *ServerCertificate `json:"certificate,omitempty"`
+}
+
+// ServerCertificate is an uploaded certificate for the control plane's port.
+type ServerCertificate struct {
+	Chain    []byte    `json:"chain"` // PEM, the server's own first
+	Key      Sealed    `json:"key"`   // PEM, sealed
+	NotAfter time.Time `json:"notAfter"`
+	Names    []string  `json:"names"`
+	// Warned is the lowest number of days before the end at which a warning was
+	// given; 0: none yet. -1: its end itself was told.
+	Warned int `json:"warned,omitempty"`
 }
 
 // Tenant is a department or a team: it owns everything below it.

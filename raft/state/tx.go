@@ -101,6 +101,10 @@ func (t *tx) dispatch(c command.Command) ([]command.Refusal, *model.Error) {
 		return t.forgetContainers(c), nil
 	case *command.InitCluster:
 		return nil, t.initCluster(c)
+	case *command.SetCertificate:
+		return nil, t.setCertificate(c)
+	case *command.WarnCertificate:
+		return nil, t.warnCertificate(c)
 	case *command.RaiseLevel:
 		return nil, t.raiseLevel(c)
 	case *command.AuditOnly:
