@@ -13,3 +13,232 @@
 // Called by appliance/api (as an http.Handler) and appliance (Run). A Registry is
 // safe for concurrent use.
 package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+
+	"github.com/skerryhq/skerry/appliance/access"
+	"github.com/skerryhq/skerry/appliance/registry/auth"
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
+)
+
+// Config is what a Registry works with. Mirror and Images may be nil.
+type Config struct {
+	Engine  *client.Client
+	Dir     string // of this node's uploads; they outlive the daemon
+	Cluster access.Cluster
+	Access  Access
+	Mirror  Mirror
+	Images  EngineImages
+	Log     *slog.Logger
+	// Grace is how long the collector keeps what nothing needs any more, and
+	// blobs that wait for their manifest; 0 means a day for blobs, an hour for
+	// the rest.
+	Grace time.Duration
+}
+
+// Registry is the registry on one node.
+type Registry struct {
+	cfg     Config
+	log     *slog.Logger
+	blobs   *Blobs
+	uploads *uploads
+	doomed  doomed
+}
+
+// New opens the registry: it finds the engine's content and the uploads that the
+// last run left. Nothing needs closing but by Run's end.
+func New(ctx context.Context, cfg Config) (*Registry, error) {
+	if cfg.Engine == nil || cfg.Dir == "" || cfg.Cluster == nil || cfg.Access == nil || cfg.Log == nil {
+		return nil, errors.New("registry: engine, folder, cluster, access and log must be given")
+	}
+	log := cfg.Log.With("component", "registry")
+	r := &Registry{cfg: cfg, log: log, blobs: newBlobs(ctx, cfg.Engine, log)}
+	var err error
+	if r.uploads, err = openUploads(filepath.Join(cfg.Dir, "uploads"), r.blobs, log); err != nil {
+		return nil, fmt.Errorf("open the registry: %w", err)
+	}
+	return r, nil
+}
+
+// Blobs is the registry's part of the engine's content.
+func (r *Registry) Blobs() *Blobs { return r.blobs }
+
+const (
+	tendEvery    = time.Minute
+	collectEvery = 10 * time.Minute
+)
+
+// Run sweeps what an earlier run left half done, then tends the uploads and
+// collects until ctx ends. Requests may come before and meanwhile.
+func (r *Registry) Run(ctx context.Context) error {
+	defer r.uploads.close()
+	if err := r.blobs.sweep(ctx, r.uploads.ref); err != nil && ctx.Err() == nil {
+		r.log.Warn("something of an interrupted push is left over", "err", err)
+	}
+	tend, collect := time.NewTicker(tendEvery), time.NewTicker(collectEvery)
+	defer tend.Stop()
+	defer collect.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tend.C:
+			r.uploads.tend(ctx, time.Now(), func(id string) bool { _, ok := r.view().Repository(id); return ok })
+		case <-collect.C:
+			if _, _, err := r.collect(ctx, false); err != nil && ctx.Err() == nil {
+				r.log.Warn("collection not finished", "err", err)
+			}
+		}
+	}
+}
+
+func (r *Registry) view() *state.View { return r.cfg.Cluster.View() }
+
+// request is one request under /v2/.
+type request struct {
+	*http.Request
+	route
+	visitor *auth.Visitor
+	scope   string // what it needs, in the words of a token
+}
+
+// caller is who the request comes from.
+func (q *request) caller() access.Caller { return q.visitor.Caller }
+
+// key tells callers apart for what belongs to one of them.
+func (q *request) key() string {
+	switch p := &q.visitor.Caller.Principal; {
+	case p.UserID != "":
+		return "user:" + p.UserID
+	case p.TokenID() != "":
+		return "token:" + p.TokenID()
+	case p.Anonymous():
+		return "anonymous:" + q.visitor.Caller.Origin.RemoteIP
+	default:
+		return "name:" + p.Name
+	}
+}
+
+// by signs a command about a repository.
+func (q *request) by(repo *model.Repository) command.Head {
+	o := q.visitor.Caller.Origin
+	o.TenantID, o.Time, o.Operation = repo.TenantID, time.Now().UTC(), "registry"
+	return command.By(o)
+}
+
+func challenge(q *request, err error) string { return auth.Challenge(q.Request, q.scope, err) }
+
+// ServeHTTP serves everything under /v2/.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	q := &request{Request: req, visitor: &auth.Visitor{}}
+	if err := r.serve(w, q); err != nil {
+		r.refuse(w, q, err)
+	}
+}
+
+func (r *Registry) serve(w http.ResponseWriter, q *request) error {
+	v, err := r.cfg.Access.Identify(q.Request)
+	if err != nil {
+		return err
+	}
+	q.visitor = v
+	if q.route, err = parse(q.URL.Path); err != nil {
+		if v.Anonymous() && q.Header.Get("Authorization") == "" {
+			return signIn() // strangers learn nothing about paths
+		}
+		return err
+	}
+	if allowed := methods[q.what]; !slices.Contains(allowed, q.Method) {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return fail(http.StatusMethodNotAllowed, codeUnsupported, "%s is not possible here; %s is", clip(q.Method), strings.Join(allowed, ", "))
+	}
+	reading := q.Method == http.MethodGet || q.Method == http.MethodHead
+	switch q.what {
+	case routeBase:
+		return r.base(w, q)
+	case routeCatalog:
+		return r.catalog(w, q)
+	case routeTags:
+		return r.listTags(w, q)
+	case routeReferrers:
+		return r.referrers(w, q)
+	case routeManifest:
+		switch {
+		case reading:
+			return r.getManifest(w, q)
+		case q.Method == http.MethodPut:
+			return r.putManifest(w, q)
+		default:
+			return r.deleteManifest(w, q)
+		}
+	case routeBlob:
+		if reading {
+			return r.getBlob(w, q)
+		}
+		return r.deleteBlob(w, q)
+	case routeUploads:
+		return r.beginUpload(w, q)
+	default:
+		switch q.Method {
+		case http.MethodGet:
+			return r.uploadStatus(w, q)
+		case http.MethodPatch:
+			return r.patchUpload(w, q)
+		case http.MethodPut:
+			return r.finishUpload(w, q)
+		default:
+			return r.cancelUpload(w, q)
+		}
+	}
+}
+
+func signIn() error {
+	return model.Errorf(model.KindUnauthenticated, "sign_in_needed", "sign in first, with a user name and password or an API token")
+}
+
+// base answers the question of clients whether this is a registry and whether
+// they are signed in.
+func (r *Registry) base(w http.ResponseWriter, q *request) error {
+	if q.visitor.Anonymous() && q.Header.Get("Authorization") == "" {
+		return signIn()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte("{}\n"))
+	return nil
+}
+
+// open finds the request's repository, if the caller may do that with it.
+func (r *Registry) open(q *request, a auth.Action) (*model.Repository, error) {
+	q.scope = auth.Scope(q.name, a)
+	return r.cfg.Access.Open(q.Context(), q.visitor, q.name, a)
+}
+
+// propose changes the cluster's state.
+func (r *Registry) propose(ctx context.Context, cmds ...command.Command) ([]command.Outcome, error) {
+	res, err := r.cfg.Cluster.Propose(ctx, cmds...)
+	return res.Outcomes, err
+}
+
+// location is where a client finds something: a path, so that it fits whatever
+// name and port it uses.
+func location(name, kind, ref string) string { return "/v2/" + name + "/" + kind + "/" + ref }
+
+// origin signs what the registry does by itself.
+func origin(loop string) command.Head {
+	return command.By(model.Origin{Actor: "system:" + loop, Time: time.Now().UTC()})
+}

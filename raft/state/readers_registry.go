@@ -99,6 +99,11 @@ func (v *View) Manifests(repositoryID string) iter.Seq[*model.Manifest] {
 	return under[model.Manifest](v, tabManifests, idxID, key(repositoryID))
 }
 
+// AllManifests walks every manifest.
+func (v *View) AllManifests() iter.Seq[*model.Manifest] {
+	return under[model.Manifest](v, tabManifests, idxID, nil)
+}
+
 // ManifestsOfDigest walks the manifests with a digest in all repositories.
 func (v *View) ManifestsOfDigest(digest string) iter.Seq[*model.Manifest] {
 	return under[model.Manifest](v, tabManifests, idxDigest, key(digest))
@@ -189,7 +194,7 @@ func (v *View) LinkedAnywhere(digest string) bool {
 // repositories hold comes several times.
 func (v *View) RegistryDigests() iter.Seq2[string, int64] {
 	return func(yield func(string, int64) bool) {
-		for m := range under[model.Manifest](v, tabManifests, idxID, nil) {
+		for m := range v.AllManifests() {
 			if !yield(m.Descriptor.Digest, m.Descriptor.Size) {
 				return
 			}
