@@ -23,6 +23,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/config"
 	"github.com/skerryhq/skerry/appliance/control"
 	"github.com/skerryhq/skerry/appliance/noderuntime"
+	"github.com/skerryhq/skerry/appliance/observe"
 	"github.com/skerryhq/skerry/appliance/operation"
 	"github.com/skerryhq/skerry/appliance/pki"
 	"github.com/skerryhq/skerry/appliance/supervise"
@@ -99,6 +100,8 @@ type parts struct {
 	images     *image.Store
 	logs       *logs.Client
 	volumes    *volume.Store
+	sampler    *ctrd.Sampler
+	recorder   *observe.Recorder
 	links      *link.Links
 	firewall   *iptables.Table
 	processes  []supervise.Spec
@@ -233,9 +236,14 @@ func (a *Appliance) openRuntime(ctx context.Context, p *parts) error {
 func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manager string) error {
 	port := netip.MustParseAddrPort(a.cfg.Listen).Port()
 	store := p.node.Store()
+	p.sampler = p.containers.NewSampler()
+	p.recorder = observe.New(observe.Config{
+		Dir: filepath.Join(a.cfg.DataDir, "metrics"), Log: a.log,
+		Probe: observe.NewKernel(observe.KernelConfig{NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store, Sampler: p.sampler, Interface: p.links.Veth}),
+	})
 	reach := noderuntime.New(noderuntime.Config{
 		NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store,
-		Containers: p.containers, Images: p.images, Logs: p.logs, Volumes: p.volumes, Log: a.log,
+		Containers: p.containers, Images: p.images, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Log: a.log,
 	})
 	desk := operation.New(operation.Config{
 		Store: store, Proposer: p.node, Images: reach, Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID,
@@ -327,6 +335,7 @@ func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent) err
 	})
 	g.Go(func() error { return a.reportNode(ctx, p) })
 	g.Go(func() error { return keeper.Run(ctx) })
+	g.Go(func() error { defer p.sampler.Close(); return p.recorder.Run(ctx) })
 	return g.Wait()
 }
 
