@@ -2,8 +2,10 @@ package access
 
 import (
 	"regexp"
+	"slices"
 
 	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
 )
 
 // MayRead decides whether p may read a repository of a tenant: everybody may
@@ -22,6 +24,33 @@ func MayRead(p *Principal, r *model.Repository) bool {
 		return Decide(p, PermImageRead, r.TenantID) == Allow
 	default:
 		return Decide(p, PermPrivate, r.TenantID) == Allow || made(p, r) && Decide(p, PermImageRead, r.TenantID) == Allow
+	}
+}
+
+// MayReadAny is MayRead that knows the repositories of upstreams too.
+func MayReadAny(v *state.View, p *Principal, r *model.Repository) bool {
+	if r.UpstreamID != "" {
+		return MayReadUpstream(v, p, r.UpstreamID)
+	}
+	return MayRead(p, r)
+}
+
+// MayReadUpstream decides whether p may read what comes from an upstream: who is
+// not signed in only what was fetched without credentials for everybody; others
+// what serves one of their tenants.
+func MayReadUpstream(v *state.View, p *Principal, upstreamID string) bool {
+	u, ok := v.Upstream(upstreamID)
+	switch {
+	case !ok:
+		return upstreamID == model.DefaultUpstream
+	case u.Spec.Disabled:
+		return false
+	case len(u.Spec.TenantIDs) > 0:
+		return slices.ContainsFunc(u.Spec.TenantIDs, func(id string) bool { return Decide(p, PermImageRead, id) == Allow })
+	case u.Spec.Username != "" || len(u.Password) > 0:
+		return !p.Anonymous()
+	default:
+		return true
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -31,13 +30,17 @@ func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits
 		}
 		return refuse("image %s is incomplete: %v", target.Digest, err)
 	}
-	if p := (ocispec.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}); p.Architecture != "" && !s.platform.Match(p) {
-		return fmt.Errorf("image %s is for %s, this host runs %s: %w", target.Digest, platforms.Format(p), platforms.DefaultString(), ErrPlatform)
+	if err := s.fits(target, cfg); err != nil {
+		return err
 	}
 	if held != nil {
 		for _, part := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
 			if !held(part.Digest) {
-				return refuse("image %s: its part %s is not in the archive", target.Digest, part.Digest)
+				where := "in the archive"
+				if !strict {
+					where = "what the registry sent"
+				}
+				return refuse("image %s: its part %s is not %s", target.Digest, part.Digest, where)
 			}
 		}
 	}

@@ -101,8 +101,14 @@ func (s *Store) Inspect(ctx context.Context, dgst digest.Digest) (Detail, error)
 	if err != nil {
 		return Detail{}, err
 	}
+	d, err := s.detail(ctx, img.Target, m, cfg)
+	d.CreatedAt = img.CreatedAt
+	return d, err
+}
+
+func (s *Store) detail(ctx context.Context, target ocispec.Descriptor, m ocispec.Manifest, cfg ocispec.Image) (Detail, error) {
 	d := Detail{
-		Summary: Summary{Digest: img.Target.Digest, Size: transferSize(img.Target, m), CreatedAt: img.CreatedAt},
+		Summary: Summary{Digest: target.Digest, Size: transferSize(target, m)},
 		Config:  cfg.Config, History: cfg.History, Author: cfg.Author,
 		Platform: platforms.Format(ocispec.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}),
 	}
@@ -112,7 +118,8 @@ func (s *Store) Inspect(ctx context.Context, dgst digest.Digest) (Detail, error)
 	for i, l := range m.Layers {
 		d.Layers = append(d.Layers, Layer{Digest: l.Digest, DiffID: cfg.RootFS.DiffIDs[i], MediaType: l.MediaType, Size: l.Size})
 	}
-	d.Platforms, err = s.platforms(ctx, img.Target)
+	var err error
+	d.Platforms, err = s.platforms(ctx, target)
 	return d, err
 }
 

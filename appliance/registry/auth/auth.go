@@ -16,14 +16,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
-	"github.com/skerryhq/skerry/raft/state"
 )
 
 // TokenPath is where clients fetch tokens.
@@ -136,29 +134,7 @@ func (d *Door) Open(ctx context.Context, v *Visitor, path string, a Action) (*mo
 
 // MayRead decides whether p may read a repository, of a tenant or of an upstream.
 func (d *Door) MayRead(p *access.Principal, r *model.Repository) bool {
-	if r.UpstreamID != "" {
-		return MayReadUpstream(d.cfg.Cluster.View(), p, r.UpstreamID)
-	}
-	return access.MayRead(p, r)
-}
-
-// MayReadUpstream decides whether p may read what comes from an upstream: who is
-// not signed in only what was fetched without credentials for everybody; others
-// what serves one of their tenants.
-func MayReadUpstream(v *state.View, p *access.Principal, upstreamID string) bool {
-	u, ok := v.Upstream(upstreamID)
-	switch {
-	case !ok:
-		return upstreamID == model.DefaultUpstream
-	case u.Spec.Disabled:
-		return false
-	case len(u.Spec.TenantIDs) > 0:
-		return slices.ContainsFunc(u.Spec.TenantIDs, func(id string) bool { return access.Decide(p, access.PermImageRead, id) == access.Allow })
-	case u.Spec.Username != "" || len(u.Password) > 0:
-		return !p.Anonymous()
-	default:
-		return true
-	}
+	return access.MayReadAny(d.cfg.Cluster.View(), p, r)
 }
 
 // member says whether p may know of a path's tenant.

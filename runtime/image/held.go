@@ -1,0 +1,171 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skerryhq/skerry/runtime/engine"
+)
+
+// Adopt makes an image of content that the engine holds already, such as what was
+// pushed to the registry: nothing is fetched or copied, only unpacked. It is free
+// for what is an image already. That every part of it belongs to whoever asks is
+// decided before. Nothing is kept when it fails.
+// Errors: ErrRefused, ErrPlatform, ErrDiskFull.
+func (s *Store) Adopt(ctx context.Context, target ocispec.Descriptor, progress func(Progress)) error {
+	if _, err := s.Resolve(ctx, target.Digest); err == nil {
+		return nil
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return s.hold(ctx, func(ctx context.Context) error {
+		m, cfg, err := s.manifest(ctx, target)
+		if err != nil {
+			if errors.Is(err, ErrRefused) || errors.Is(err, ErrPlatform) || !errdefs.IsNotFound(err) {
+				return err
+			}
+			return refuse("%s is not whole on this node: %v", target.Digest, err)
+		}
+		if err := s.fits(target, cfg); err != nil {
+			return err
+		}
+		var total int64
+		for _, l := range m.Layers {
+			if !images.IsLayerType(l.MediaType) {
+				return refuse("image %s: layer %s has the type %q, which is not a file system layer", target.Digest, l.Digest, clip(l.MediaType))
+			}
+			total += l.Size
+		}
+		if err := s.label(ctx, target); err != nil {
+			return err
+		}
+		if progress != nil {
+			progress(Progress{Step: "unpack", Item: target.Digest.String(), Total: total})
+		}
+		// Checked while it is unpacked, not before: what is wrong ends the unpacking,
+		// and what that had made goes with the lease.
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return s.checkNew(gctx, m, cfg) })
+		g.Go(func() error { return s.unpack(gctx, images.Image{Name: target.Digest.String(), Target: target}) })
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		_, err = s.record(ctx, target)
+		return err
+	})
+}
+
+// fits refuses an image for another kind of host.
+func (s *Store) fits(target ocispec.Descriptor, cfg ocispec.Image) error {
+	p := ocispec.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}
+	if p.Architecture != "" && !s.platform.Match(p) {
+		return fmt.Errorf("image %s is for %s, this host runs %s: %w", target.Digest, platforms.Format(p), platforms.DefaultString(), ErrPlatform)
+	}
+	return nil
+}
+
+// checkNew checks the layers that are not unpacked yet: the others were checked
+// when they were.
+func (s *Store) checkNew(ctx context.Context, m ocispec.Manifest, cfg ocispec.Image) error {
+	sn := s.client.SnapshotService(engine.Snapshotter)
+	for i, l := range m.Layers {
+		if _, err := sn.Stat(ctx, identity.ChainID(cfg.RootFS.DiffIDs[:i+1]).String()); err == nil {
+			continue
+		}
+		if err := s.checkLayer(ctx, l, cfg.RootFS.DiffIDs[i], Limits{}.withDefaults(), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Describe is Inspect for content that may be no image of the engine: of a
+// repository. Errors: ErrNotFound, ErrPlatform, ErrRefused.
+func (s *Store) Describe(ctx context.Context, target ocispec.Descriptor) (Detail, error) {
+	m, cfg, err := s.manifest(ctx, target)
+	if err != nil {
+		if errdefs.IsNotFound(err) && !errors.Is(err, ErrPlatform) {
+			return Detail{}, fmt.Errorf("image %s: %w", target.Digest, ErrNotFound)
+		}
+		return Detail{}, err
+	}
+	return s.detail(ctx, target, m, cfg)
+}
+
+// ExportContent writes content of the engine that may be no image of it as one tar
+// that is an OCI layout and a docker-archive at once, under names. Errors:
+// ErrNotFound, ErrPlatform.
+func (s *Store) ExportContent(ctx context.Context, w io.Writer, target ocispec.Descriptor, names ...string) error {
+	if _, _, err := s.manifest(ctx, target); err != nil {
+		if errdefs.IsNotFound(err) && !errors.Is(err, ErrPlatform) {
+			return fmt.Errorf("image %s: %w", target.Digest, ErrNotFound)
+		}
+		return err
+	}
+	if err := archive.Export(ctx, s.client.ContentStore(), w, archive.WithPlatform(s.platform), archive.WithManifest(target, names...)); err != nil {
+		return fmt.Errorf("export image %s: %w", target.Digest, err)
+	}
+	return nil
+}
+
+// Target is the descriptor under which the engine keeps an image. Errors:
+// ErrNotFound.
+func (s *Store) Target(ctx context.Context, d digest.Digest) (ocispec.Descriptor, error) {
+	img, err := s.get(ctx, d)
+	return img.Target, err
+}
+
+// Part is one blob of an image.
+type Part struct {
+	Digest digest.Digest
+	Size   int64
+}
+
+// Parts lists everything that the engine's images consist of, as far as it is
+// here, each blob once; images that skip accepts are left out.
+func (s *Store) Parts(ctx context.Context, skip func(digest.Digest) bool) ([]Part, error) {
+	all, err := s.client.ImageService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	cs, seen := s.client.ContentStore(), map[digest.Digest]bool{}
+	var out []Part
+	walk := images.HandlerFunc(func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		if seen[d.Digest] {
+			return nil, images.ErrSkipDesc
+		}
+		document := images.IsManifestType(d.MediaType) || images.IsIndexType(d.MediaType)
+		if _, err := cs.Info(ctx, d.Digest); err != nil {
+			if errdefs.IsNotFound(err) {
+				return nil, images.ErrSkipDesc
+			}
+			return nil, err
+		}
+		seen[d.Digest] = true
+		out = append(out, Part{d.Digest, d.Size})
+		if !document {
+			return nil, nil
+		}
+		return images.Children(ctx, cs, d)
+	})
+	for _, img := range all {
+		if skip != nil && skip(img.Target.Digest) {
+			continue
+		}
+		if err := images.Walk(ctx, walk, img.Target); err != nil && !errdefs.IsNotFound(err) {
+			return nil, fmt.Errorf("list the parts of image %s: %w", img.Target.Digest, err)
+		}
+	}
+	return out, nil
+}
