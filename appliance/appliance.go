@@ -257,9 +257,11 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		EndedAt: endedAt(a.cfg.DataDir),
 	})
 	founded := newFounder(a, p, reach)
+	shown := certificateDesk{box: p.box, certs: p.certs, log: a.log.With("component", "pki")}
 	server, err := api.New(api.Config{
 		Cluster: p.node, Operations: desk, Runtime: reach, Audit: auditLog{p.node.Audit()}, Founder: founded,
 		Console: http.FS(ui.FS()), Version: version, Timing: keeper.Timing, Log: a.log,
+		Certificates: shown,
 	})
 	if err != nil {
 		return err
@@ -276,6 +278,8 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Run(ctx, listeners) })
 	g.Go(func() error { return p.certs.Run(ctx) })
+	g.Go(func() error { return shown.follow(ctx, store) })
+	g.Go(func() error { return shown.warn(ctx, p.node.View, p.node) })
 	g.Go(func() error {
 		return supervise.Keep(ctx, a.superviseConfig(), p.processes, a.log.With("component", "supervise"))
 	})

@@ -8,15 +8,6 @@ func (s *Server) unbuilt(c *gin.Context) {
 	s.fail(c, invalid("not_built", "this operation is not built yet"))
 }
 
-// DeleteCertificate is not built yet.
-func (s *Server) DeleteCertificate(c *gin.Context) { s.unbuilt(c) }
-
-// GetCertificate is not built yet.
-func (s *Server) GetCertificate(c *gin.Context) { s.unbuilt(c) }
-
-// PutCertificate is not built yet.
-func (s *Server) PutCertificate(c *gin.Context) { s.unbuilt(c) }
-
 // PushImage is not built yet.
 func (s *Server) PushImage(c *gin.Context, _ ImageRef, _ PushImageParams) { s.unbuilt(c) }
 

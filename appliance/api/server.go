@@ -65,6 +65,8 @@ type Config struct {
 	Log    *slog.Logger
 	// AccessLog logs every request at debug level, not only the failed ones.
 	AccessLog bool
+	// Certificates manages what the public port shows; nil where nothing does.
+	Certificates Certificates
 }
 
 // Server serves the API and the console.

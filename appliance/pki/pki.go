@@ -1,6 +1,6 @@
 // Package pki owns the keys of a node: the seal key, the cluster's certificate
-// authority and the node's own certificate. It never talks to the network and
-// never prints a key. The composition root opens it; the API's listener serves
+// authority, the node's own certificate and the one that people uploaded. It
+// never talks to the network and never prints a key. The composition root opens it; the API's listener serves
 // its certificate. Authority and Certificates are safe for concurrent use.
 package pki
 
@@ -178,7 +178,8 @@ func (a *Authority) issue(name string, hosts []string, now time.Time) (certPEM, 
 	return append(encode("CERTIFICATE", der), a.CertPEM...), keyPEM, nil
 }
 
-// Certificates serves the node's certificate and renews it in time.
+// Certificates serves the node's certificate, which it renews in time, and the
+// uploaded one.
 type Certificates struct {
 	dir   string
 	name  string
@@ -186,6 +187,8 @@ type Certificates struct {
 	ca    *Authority
 	log   *slog.Logger
 	now   atomic.Pointer[tls.Certificate]
+	// uploaded is what people had made; nil: nothing.
+	uploaded atomic.Pointer[Uploaded]
 }
 
 // OpenCertificates reads the node's certificate from dir (node.crt, node.key)
@@ -251,9 +254,11 @@ func (c *Certificates) Run(ctx context.Context) error {
 // ServerTLS is the configuration of the 7443 listener.
 func (c *Certificates) ServerTLS() *tls.Config {
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil },
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return c.choose(hello, time.Now()), nil
+		},
 	}
 }
 

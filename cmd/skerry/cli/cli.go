@@ -229,7 +229,7 @@ func (a *app) root() *cobra.Command {
 	for _, add := range []func() []*cobra.Command{
 		a.runCommands, a.containerCommands, a.logCommands, a.execCommands, a.copyCommands, a.statsCommands,
 		a.appCommands, a.serviceCommands, a.imageCommands, a.volumeCommands,
-		a.peopleCommands, a.clusterCommands, a.recordCommands, a.loginCommands, a.otherCommands,
+		a.peopleCommands, a.clusterCommands, a.recordCommands, a.loginCommands, a.certificateCommands, a.otherCommands,
 	} {
 		root.AddCommand(add()...)
 	}

@@ -203,6 +203,7 @@ var flagTexts = map[string]text{
 var sentences = func() map[string]text {
 	all := maps.Clone(catalogue)
 	maps.Copy(all, commandTexts)
+	maps.Copy(all, certificateTexts)
 	for name, t := range flagTexts {
 		all["flag."+name] = t
 	}
