@@ -33,7 +33,7 @@ var rooms = map[string]struct {
 var borders = map[string][]string{
 	"github.com/hashicorp/raft":             {"raft/node", "raft/fsm", "raft/rafttest"},
 	"github.com/hashicorp/go-memdb":         {"raft/state"},
-	"github.com/containerd/containerd/v2":   {"runtime/ctrd", "runtime/image", "runtime/engine", "runtime/runtimetest", "packaging/bench"},
+	"github.com/containerd/containerd/v2":   {"runtime/ctrd", "runtime/image", "runtime/engine", "runtime/runtimetest", "appliance/registry", "packaging/bench"},
 	"github.com/vishvananda/netlink":        {"netfw/"},
 	"github.com/coreos/go-iptables":         {"netfw/"},
 	"github.com/gin-gonic/gin":              {"appliance/api"},

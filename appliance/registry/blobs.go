@@ -19,6 +19,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/skerryhq/skerry/runtime/image"
 )
 
 // Errors of Blobs. Test with errors.Is.
@@ -40,7 +42,7 @@ const (
 	fieldRoot = "labels." + labelRoot
 
 	// refPrefix begins the names of everything that is being written here.
-	refPrefix = "skerry-registry-"
+	refPrefix = image.RegistryRef
 
 	// reserve is the space that stays free for the engine's and the cluster's own
 	// records when pushes fill the disk.
@@ -64,7 +66,8 @@ type Blobs struct {
 	log    *slog.Logger
 }
 
-func newBlobs(ctx context.Context, c *client.Client, log *slog.Logger) *Blobs {
+// NewBlobs finds the content of a connected engine. Nothing needs closing.
+func NewBlobs(ctx context.Context, c *client.Client, log *slog.Logger) *Blobs {
 	b := &Blobs{client: c, store: c.ContentStore(), log: log}
 	b.root = contentRoot(ctx, c)
 	if b.root == "" {

@@ -25,8 +25,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/client"
-
 	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/appliance/registry/auth"
 	"github.com/skerryhq/skerry/raft/command"
@@ -36,7 +34,7 @@ import (
 
 // Config is what a Registry works with. Mirror and Images may be nil.
 type Config struct {
-	Engine  *client.Client
+	Blobs   *Blobs
 	Dir     string // of this node's uploads; they outlive the daemon
 	Cluster access.Cluster
 	Access  Access
@@ -58,14 +56,14 @@ type Registry struct {
 	doomed  doomed
 }
 
-// New opens the registry: it finds the engine's content and the uploads that the
-// last run left. Nothing needs closing but by Run's end.
-func New(ctx context.Context, cfg Config) (*Registry, error) {
-	if cfg.Engine == nil || cfg.Dir == "" || cfg.Cluster == nil || cfg.Access == nil || cfg.Log == nil {
-		return nil, errors.New("registry: engine, folder, cluster, access and log must be given")
+// New opens the registry with the uploads that the last run left. Nothing needs
+// closing but by Run's end.
+func New(cfg Config) (*Registry, error) {
+	if cfg.Blobs == nil || cfg.Dir == "" || cfg.Cluster == nil || cfg.Access == nil || cfg.Log == nil {
+		return nil, errors.New("registry: blobs, folder, cluster, access and log must be given")
 	}
 	log := cfg.Log.With("component", "registry")
-	r := &Registry{cfg: cfg, log: log, blobs: newBlobs(ctx, cfg.Engine, log)}
+	r := &Registry{cfg: cfg, log: log, blobs: cfg.Blobs}
 	var err error
 	if r.uploads, err = openUploads(filepath.Join(cfg.Dir, "uploads"), r.blobs, log); err != nil {
 		return nil, fmt.Errorf("open the registry: %w", err)

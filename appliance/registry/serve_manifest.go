@@ -196,8 +196,13 @@ func (r *Registry) platformOf(ctx context.Context, v *state.View, m *model.Manif
 	if err != nil {
 		return ""
 	}
+	return platformIn(b)
+}
+
+// platformIn reads what an image is for in its configuration.
+func platformIn(config []byte) string {
 	var p ocispec.Platform
-	if json.Unmarshal(b, &p) != nil {
+	if json.Unmarshal(config, &p) != nil {
 		return ""
 	}
 	return platform(&p)

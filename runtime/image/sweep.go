@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
+
+// RegistryRef begins the names of what the node's registry is writing. Sweep
+// leaves that alone: uploads outlive the daemon.
+const RegistryRef = "skerry-registry-"
 
 // Sweep gives back what a crash in the middle of an import or a pull left:
 // leases, half written blobs, and images that keep does not want. Call it when
@@ -32,6 +37,9 @@ func (s *Store) Sweep(ctx context.Context, keep func(digest.Digest) bool) (int, 
 		return 0, fmt.Errorf("sweep half written blobs: %w", err)
 	}
 	for _, h := range half {
+		if strings.HasPrefix(h.Ref, RegistryRef) {
+			continue
+		}
 		note(cs.Abort(ctx, h.Ref), "half written blob "+h.Ref)
 	}
 	all, err := s.client.ImageService().List(ctx)
