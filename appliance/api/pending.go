@@ -61,21 +61,3 @@ func (s *Server) DeleteTag(c *gin.Context, _ RepositoryRef, _ TagName, _ DeleteT
 
 // PutTag is not built yet.
 func (s *Server) PutTag(c *gin.Context, _ RepositoryRef, _ TagName, _ PutTagParams) { s.unbuilt(c) }
-
-// ListUpstreams is not built yet.
-func (s *Server) ListUpstreams(c *gin.Context, _ ListUpstreamsParams) { s.unbuilt(c) }
-
-// CreateUpstream is not built yet.
-func (s *Server) CreateUpstream(c *gin.Context) { s.unbuilt(c) }
-
-// DeleteUpstream is not built yet.
-func (s *Server) DeleteUpstream(c *gin.Context, _ UpstreamRef, _ DeleteUpstreamParams) { s.unbuilt(c) }
-
-// GetUpstream is not built yet.
-func (s *Server) GetUpstream(c *gin.Context, _ UpstreamRef) { s.unbuilt(c) }
-
-// UpdateUpstream is not built yet.
-func (s *Server) UpdateUpstream(c *gin.Context, _ UpstreamRef, _ UpdateUpstreamParams) { s.unbuilt(c) }
-
-// TestUpstream is not built yet.
-func (s *Server) TestUpstream(c *gin.Context, _ UpstreamRef) { s.unbuilt(c) }

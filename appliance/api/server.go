@@ -63,6 +63,8 @@ type Config struct {
 	// the Server-Timing header; nil says nothing.
 	Timing func(v *state.View, appID string) string
 	Log    *slog.Logger
+	// Upstreams judges registries outside; nil where nothing is fetched from them.
+	Upstreams Upstreams
 	// AccessLog logs every request at debug level, not only the failed ones.
 	AccessLog bool
 	// Certificates manages what the public port shows; nil where nothing does.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/appliance/operation"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/runtime/ctrd"
@@ -39,17 +39,6 @@ func steps(report api.Report) func(image.Progress) {
 		}
 		report(api.Progress{Step: w[0], ID: p.Item, Message: w[1], Current: p.Done, Total: p.Total})
 	}
-}
-
-// Pull fetches an image from its registry.
-func (r *Runtime) Pull(ctx context.Context, ref, username, password string, report api.Report) (operation.Stored, error) {
-	d, err := r.cfg.Images.Pull(ctx, ref, image.PullOptions{
-		Credentials: image.Credentials{Username: username, Password: password}, Progress: steps(report),
-	})
-	if err != nil {
-		return operation.Stored{}, explainImage(ref, err)
-	}
-	return r.stored(ctx, d, nil)
 }
 
 // Import reads an archive.
@@ -125,17 +114,10 @@ func explainImage(what string, err error) error {
 		kind, code = model.KindInvalid, "image_refused"
 	case errors.Is(err, image.ErrPlatform):
 		kind, code = model.KindInvalid, "image_platform"
-	case errors.Is(err, image.ErrUnknownReference):
-		kind, code = model.KindNotFound, "image_not_found"
-	case errors.Is(err, image.ErrDenied):
-		kind, code = model.KindDenied, "registry_denied"
 	case errors.Is(err, image.ErrDiskFull):
 		kind, code = model.KindExhausted, "disk_full"
 	default:
-		if _, ok := errors.AsType[net.Error](err); ok {
-			return model.Errorf(model.KindUnavailable, "registry_unreachable", "%s is not here, and its registry cannot be reached: %v; import it with `skerry image import FILE`, or check the network", what, err)
-		}
-		return err
+		return mirror.Explain(what, err)
 	}
 	if what == "" {
 		return model.Errorf(kind, code, "%v", err)

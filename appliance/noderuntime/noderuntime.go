@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/appliance/operation"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
@@ -54,6 +55,7 @@ type Config struct {
 	Store      *state.Store
 	Containers Containers
 	Images     *image.Store
+	Sources    *mirror.Mirror // where images come from outside
 	Logs       Logs
 	Volumes    *volume.Store
 	Recorder   Recorder // nil: nothing is recorded

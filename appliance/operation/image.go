@@ -92,7 +92,7 @@ func (d *Desk) PullImage(ctx context.Context, c access.Caller, in api.PullInput,
 
 func (d *Desk) pull(ctx context.Context, c access.Caller, n imageName, username, password string, report api.Report) (*model.Image, error) {
 	report(api.Progress{Step: "resolving", ID: n.full, Message: "looking for " + n.full})
-	got, err := d.cfg.Images.Pull(ctx, n.pull, username, password, report)
+	got, err := d.cfg.Images.Pull(ctx, c, n.pull, username, password, report)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,8 @@ type Stored struct {
 // implements it over runtime/image. Errors are *model.Error where a person can
 // mend the cause.
 type Images interface {
-	Pull(ctx context.Context, ref, username, password string, report api.Report) (Stored, error)
+	// Pull fetches an image from outside as the caller's tenant may.
+	Pull(ctx context.Context, c access.Caller, ref, username, password string, report api.Report) (Stored, error)
 	Import(ctx context.Context, tar io.Reader, report api.Report) ([]Stored, error)
 	Commit(ctx context.Context, c *model.Container, in api.CommitInput) (Stored, error)
 	Remove(ctx context.Context, digest string) error

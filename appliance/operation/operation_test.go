@@ -23,7 +23,7 @@ type shelf struct {
 	removed []string
 }
 
-func (s *shelf) Pull(_ context.Context, ref, _, _ string, _ api.Report) (Stored, error) {
+func (s *shelf) Pull(_ context.Context, _ access.Caller, ref, _, _ string, _ api.Report) (Stored, error) {
 	return Stored{}, model.Errorf(model.KindNotFound, "image_not_found", "no registry has %s", ref)
 }
 func (s *shelf) Import(context.Context, io.Reader, api.Report) ([]Stored, error) {

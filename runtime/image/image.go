@@ -45,10 +45,6 @@ var (
 	ErrPlatform = errors.New("image is not for this platform")
 	// ErrDiskFull: the engine's disk is full; what was half done has been given back.
 	ErrDiskFull = errors.New("the disk that holds the images is full")
-	// ErrUnknownReference: the registry does not know that name or tag.
-	ErrUnknownReference = errors.New("no such image in the registry")
-	// ErrDenied: the registry wants other credentials.
-	ErrDenied = errors.New("the registry refused the credentials")
 )
 
 // refusal is one clear sentence of class ErrRefused.

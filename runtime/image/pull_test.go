@@ -1,164 +1,173 @@
 package image_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"net/http"
-	"net/http/httptest"
+	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/skerryhq/skerry/runtime/image"
 	"github.com/skerryhq/skerry/runtime/runtimetest"
 )
 
-// registry serves one image as app/web:1 and, when it is given a password, only
-// to those who know it.
-type registry struct {
-	blobs    map[string][]byte
-	manifest []byte
-	password string
-	token    string
-	corrupt  bool
-	served   atomic.Int64
+var errAway = errors.New("the registry is away")
+
+// source serves one image to one tenant.
+type source struct {
+	engine *client.Client
+	target ocispec.Descriptor
+	blobs  map[digest.Digest][]byte
+	held   []digest.Digest // that the tenant may read already
+
+	mu      sync.Mutex
+	fetched []digest.Digest
 }
 
-func newRegistry(t *testing.T) *registry {
-	r := &registry{blobs: map[string][]byte{}}
-	var digest string
+// newSource serves an image of one small layer.
+func newSource(t *testing.T, h *runtimetest.Host) *source {
+	s := &source{engine: h.Client, blobs: map[digest.Digest][]byte{}}
 	for _, f := range runtimetest.OCILayout(t, "x", runtimetest.ImageConfig{Cmd: []string{"/hello"}}, small(t)) {
 		if hex, ok := strings.CutPrefix(f.Name, "blobs/sha256/"); ok {
-			r.blobs["sha256:"+hex] = f.Body
+			s.blobs[digest.Digest("sha256:"+hex)] = f.Body
 		}
 		if f.Name == "index.json" {
-			var idx struct {
-				Manifests []struct{ Digest string }
-			}
+			var idx ocispec.Index
 			if err := json.Unmarshal(f.Body, &idx); err != nil {
 				t.Fatal(err)
 			}
-			digest = idx.Manifests[0].Digest
+			s.target = idx.Manifests[0]
 		}
 	}
-	r.manifest = r.blobs[digest]
-	return r
+	return s
 }
 
-func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if r.password != "" {
-		if _, p, _ := req.BasicAuth(); p != r.password {
-			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
+func (s *source) Resolve(context.Context) (ocispec.Descriptor, error) { return s.target, nil }
+
+func (s *source) Holds(d digest.Digest) bool { return slices.Contains(s.held, d) }
+
+func (s *source) Fetch(ctx context.Context, d ocispec.Descriptor, done func(int64)) (func(), error) {
+	b, ok := s.blobs[d.Digest]
+	if !ok {
+		return nil, errAway
 	}
-	if r.token != "" && req.Header.Get("Authorization") != "Bearer "+r.token {
-		w.WriteHeader(http.StatusForbidden)
-		return
+	s.mu.Lock()
+	s.fetched = append(s.fetched, d.Digest)
+	s.mu.Unlock()
+	if digest.FromBytes(b) != d.Digest {
+		return nil, errors.New("other bytes")
 	}
-	switch path := req.URL.Path; {
-	case path == "/v2/app/web/manifests/1" || path == "/v2/app/web/manifests/"+runtimetest.Digest(r.manifest):
-		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
-		w.Header().Set("Docker-Content-Digest", runtimetest.Digest(r.manifest))
-		w.Write(r.manifest)
-	case strings.HasPrefix(path, "/v2/app/web/blobs/") && r.blobs[strings.TrimPrefix(path, "/v2/app/web/blobs/")] != nil:
-		r.served.Add(1)
-		b := r.blobs[strings.TrimPrefix(path, "/v2/app/web/blobs/")]
-		if r.corrupt {
-			b = append([]byte("X"), b[1:]...)
-		}
-		w.Write(b)
-	default:
-		http.NotFound(w, req)
+	own, err := s.engine.LeasesService().Create(ctx, leases.WithRandomID())
+	if err != nil {
+		return nil, err
 	}
+	err = content.WriteBlob(leases.WithLease(ctx, own.ID), s.engine.ContentStore(), "test-"+d.Digest.String(), bytes.NewReader(b), ocispec.Descriptor{Digest: d.Digest, Size: d.Size})
+	release := func() { _ = s.engine.LeasesService().Delete(context.WithoutCancel(ctx), own) }
+	if err != nil {
+		release()
+		return nil, err
+	}
+	done(int64(len(b)))
+	return release, nil
+}
+
+func (s *source) layer(t *testing.T) digest.Digest {
+	t.Helper()
+	var m ocispec.Manifest
+	if err := json.Unmarshal(s.blobs[s.target.Digest], &m); err != nil {
+		t.Fatal(err)
+	}
+	return m.Layers[0].Digest
 }
 
 func TestPull(t *testing.T) {
 	h := runtimetest.New(t)
 	ctx := runtimetest.Context(t, time.Minute)
-	reg := newRegistry(t)
-	plain := httptest.NewServer(reg)
-	defer plain.Close()
-	secure := httptest.NewTLSServer(reg)
-	defer secure.Close()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
-	name := strings.TrimPrefix(plain.URL, "http://") + "/app/web:1"
-	secureName := strings.TrimPrefix(secure.URL, "https://") + "/app/web:1"
-	clean := func() {
-		t.Helper()
-		list, err := h.Images.List(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, i := range list {
-			if err := h.Images.Remove(ctx, i.Digest); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if b, s, l, i := held(t, h); b+s+l+i != 0 {
-			t.Errorf("the engine holds %d blobs, %d snapshots, %d leases, %d ingests", b, s, l, i)
-		}
-	}
-
-	var done int64
-	d, err := h.Images.Pull(ctx, name, image.PullOptions{Progress: func(p image.Progress) {
+	src := newSource(t, h)
+	var done int
+	d, err := h.Images.Pull(ctx, src, image.PullOptions{Progress: func(p image.Progress) {
 		if p.Step == "download" && p.Done == p.Total {
 			done++
 		}
 	}})
-	if err != nil || d.String() != runtimetest.Digest(reg.manifest) || done < 2 {
-		t.Fatalf("anonymous: %s %v (%d downloads reported)", d, err, done)
+	if err != nil || d != src.target.Digest || done != 3 || len(src.fetched) != 3 {
+		t.Fatalf("%s %v: %d downloads reported, %d fetched", d, err, done, len(src.fetched))
 	}
 	if res, err := h.Images.Resolve(ctx, d); err != nil || res.ChainID == "" {
 		t.Errorf("resolve: %+v %v", res, err)
 	}
-	before := reg.served.Load()
-	if _, err := h.Images.Pull(ctx, name, image.PullOptions{}); err != nil || reg.served.Load() != before {
-		t.Errorf("pull again: %v, %d blobs fetched", err, reg.served.Load()-before)
-	}
-	clean()
 
-	if _, err := h.Images.Pull(ctx, secureName, image.PullOptions{CA: ca}); err != nil {
-		t.Errorf("own CA: %v", err)
+	// The same image for the tenant that has it, and for one that must prove it.
+	again := newSource(t, h)
+	for d := range again.blobs {
+		again.held = append(again.held, d)
 	}
-	clean()
-	if _, err := h.Images.Pull(ctx, strings.Replace(name, ":1", ":nosuch", 1), image.PullOptions{}); !errors.Is(err, image.ErrUnknownReference) {
-		t.Errorf("unknown tag: %v", err)
+	if _, err := h.Images.Pull(ctx, again, image.PullOptions{}); err != nil || len(again.fetched) != 0 {
+		t.Errorf("what is here was fetched again: %v %v", again.fetched, err)
 	}
-	reg.password = "s3cret"
-	if _, err := h.Images.Pull(ctx, name, image.PullOptions{}); !errors.Is(err, image.ErrDenied) {
-		t.Errorf("without password: %v", err)
+	other := newSource(t, h)
+	if _, err := h.Images.Pull(ctx, other, image.PullOptions{}); err != nil || len(other.fetched) != 3 {
+		t.Errorf("for another tenant: %v, %d fetched", err, len(other.fetched))
 	}
-	if _, err := h.Images.Pull(ctx, name, image.PullOptions{Credentials: image.Credentials{Username: "u", Password: "wrong"}}); !errors.Is(err, image.ErrDenied) || strings.Contains(err.Error(), "wrong") {
-		t.Errorf("wrong password: %v", err)
+	// It is kept while it has a name, and goes with it.
+	if err := h.Images.Remove(ctx, d); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := h.Images.Pull(ctx, name, image.PullOptions{Credentials: image.Credentials{Username: "u", Password: "s3cret"}}); err != nil {
-		t.Errorf("with password: %v", err)
+	if b, s, l, i := held(t, h); b+s+l+i != 0 {
+		t.Errorf("the engine holds %d blobs, %d snapshots, %d leases, %d ingests", b, s, l, i)
 	}
-	clean()
-	reg.password, reg.token = "", "t0ken"
-	if _, err := h.Images.Pull(ctx, name, image.PullOptions{Credentials: image.Credentials{BearerToken: "t0ken"}}); err != nil {
-		t.Errorf("with token: %v", err)
-	}
-	clean()
-	reg.token, reg.corrupt = "", true
-	if _, err := h.Images.Pull(ctx, name, image.PullOptions{}); err == nil {
-		t.Error("corrupt blobs were accepted")
-	}
-	clean()
 }
 
-func TestNormalize(t *testing.T) {
-	for in, want := range map[string]string{
-		"nginx": "docker.io/library/nginx:latest", "shop/web:2": "docker.io/shop/web:2", "127.0.0.1:7443/a/b": "127.0.0.1:7443/a/b:latest",
-		"Web": "", "a b": "", "": "", "../x": "", "x:" + strings.Repeat("1", 600): "",
+// TestPullProvesLayers: another tenant's layer is on this host. A registry that
+// knows only its digest names it in a manifest and does not have its bytes.
+func TestPullProvesLayers(t *testing.T) {
+	h := runtimetest.New(t)
+	ctx := runtimetest.Context(t, time.Minute)
+	src := newSource(t, h)
+	d, err := h.Images.Pull(ctx, src, image.PullOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil := newSource(t, h)
+	delete(evil.blobs, evil.layer(t))
+	if got, err := h.Images.Pull(ctx, evil, image.PullOptions{}); !errors.Is(err, errAway) {
+		t.Errorf("%s came from a registry that does not have its layer: %v", got, err)
+	}
+	if _, err := h.Images.Inspect(ctx, d); err != nil {
+		t.Errorf("the first image suffered: %v", err)
+	}
+}
+
+func TestPullRefuses(t *testing.T) {
+	h := runtimetest.New(t)
+	ctx := runtimetest.Context(t, time.Minute)
+	for name, change := range map[string]func(*source){
+		"corrupt":       func(s *source) { s.blobs[s.layer(t)] = []byte("X") },
+		"no sha256":     func(s *source) { s.target.Digest = "sha512:" + digest.Digest(strings.Repeat("0", 128)) },
+		"huge document": func(s *source) { s.target.Size = 1 << 30 },
+		"negative size": func(s *source) { s.target.Size = -1 },
+		"no image":      func(s *source) { s.target.MediaType = "text/plain" },
 	} {
-		got, err := image.Normalize(in)
-		if got != want || (want == "") != errors.Is(err, image.ErrRefused) {
-			t.Errorf("%q: got %q %v, want %q", in, got, err, want)
+		src := newSource(t, h)
+		change(src)
+		if _, err := h.Images.Pull(ctx, src, image.PullOptions{}); err == nil {
+			t.Errorf("%s: taken", name)
 		}
+	}
+	if _, err := h.Images.Pull(ctx, newSource(t, h), image.PullOptions{Limits: image.Limits{Size: 100}}); !errors.Is(err, image.ErrRefused) {
+		t.Errorf("too large: %v", err)
+	}
+	if b, s, l, i := held(t, h); b+s+l+i != 0 {
+		t.Errorf("the engine holds %d blobs, %d snapshots, %d leases, %d ingests", b, s, l, i)
 	}
 }
