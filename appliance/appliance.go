@@ -279,7 +279,7 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 	g.Go(func() error { return server.Run(ctx, listeners) })
 	g.Go(func() error { return p.certs.Run(ctx) })
 	g.Go(func() error { return shown.follow(ctx, store) })
-	g.Go(func() error { return shown.warn(ctx, p.node.View, p.node) })
+	g.Go(func() error { return shown.warn(ctx, store, p.node) })
 	g.Go(func() error {
 		return supervise.Keep(ctx, a.superviseConfig(), p.processes, a.log.With("component", "supervise"))
 	})

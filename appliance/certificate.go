@@ -115,24 +115,33 @@ type proposer interface {
 const warnEvery = 10 * time.Minute
 
 // warn tells of the certificate's end, a month before and then more often,
-// until ctx ends. Every node does; the state takes each step once.
-func (d certificateDesk) warn(ctx context.Context, view func() *state.View, to proposer) error {
+// until ctx ends: at once when another certificate comes, and with time. Every
+// node does; the state takes each step once.
+func (d certificateDesk) warn(ctx context.Context, store *state.Store, to proposer) error {
 	tick := time.NewTicker(warnEvery)
 	defer tick.Stop()
 	for {
-		if c, _ := uploaded(view()); c != nil {
-			if days, due := dueWarning(c, time.Now()); due {
-				origin := model.Origin{Actor: "system:certificate", Time: time.Now().UTC()}
-				_, err := to.Propose(ctx, &command.WarnCertificate{Head: command.By(origin), Days: days})
-				if e, ok := errors.AsType[*model.Error](err); err != nil && (!ok || e.Kind != model.KindConflict) {
-					d.log.Warn("the end of the certificate was not told, trying again", "err", err, "days", days)
-				}
+		turn, done := context.WithCancel(ctx) // ends this turn's watch with it
+		c, changed, err := state.Changed(turn, store, uploaded)
+		if err != nil {
+			done()
+			return err
+		}
+		if days, due := dueWarning(c, time.Now()); due {
+			origin := model.Origin{Actor: "system:certificate", Time: time.Now().UTC()}
+			_, err := to.Propose(ctx, &command.WarnCertificate{Head: command.By(origin), Days: days})
+			if e, ok := errors.AsType[*model.Error](err); err != nil && ctx.Err() == nil && (!ok || e.Kind != model.KindConflict) {
+				d.log.Warn("the end of the certificate was not told, trying again", "err", err, "days", days)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
+		case <-changed:
+		}
+		done()
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
 }

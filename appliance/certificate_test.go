@@ -74,7 +74,7 @@ func TestTheEndOfACertificateIsToldInSteps(t *testing.T) {
 		desk := certificateDesk{log: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- desk.warn(ctx, to.store.View, to) }()
+		go func() { done <- desk.warn(ctx, to.store, to) }()
 		time.Sleep(45 * 24 * time.Hour)
 		synctest.Wait()
 		if want := []int{30, 14, 7, 3, 1, -1}; !slices.Equal(to.told, want) {

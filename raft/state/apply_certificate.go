@@ -56,6 +56,10 @@ func (t *tx) warnCertificate(c *command.WarnCertificate) *model.Error {
 		t.certificateEvent(&n, "CertificateExpired", fmt.Sprintf("the uploaded certificate for %s ended on %s; the cluster's own is used instead: upload its successor", names, end), true)
 		return nil
 	}
-	t.certificateEvent(&n, "CertificateExpires", fmt.Sprintf("the uploaded certificate for %s ends on %s, in less than %d days: upload its successor", names, end, c.Days), true)
+	left := fmt.Sprintf("%d days", c.Days)
+	if c.Days == 1 {
+		left = "a day"
+	}
+	t.certificateEvent(&n, "CertificateExpires", fmt.Sprintf("the uploaded certificate for %s ends on %s, in less than %s: upload its successor", names, end, left), true)
 	return nil
 }
