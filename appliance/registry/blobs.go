@@ -85,7 +85,7 @@ func contentRoot(ctx context.Context, c *client.Client) string {
 	}
 	for _, plugin := range p.Plugins {
 		root := plugin.Exports["root"]
-		if info, err := os.Stat(filepath.Join(root, "ingest")); root != "" && err == nil && info.IsDir() {
+		if info, err := os.Stat(root); filepath.IsAbs(root) && err == nil && info.IsDir() {
 			return root
 		}
 	}
