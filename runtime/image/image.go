@@ -70,6 +70,8 @@ type Store struct {
 
 	mu       sync.Mutex
 	resolved map[digest.Digest]*Resolved // guarded by mu; entries are immutable
+	working  int                         // guarded by mu: imports, pulls and the like under way
+	worked   time.Time                   // guarded by mu: when the last one ended
 }
 
 // New returns a Store over a connected engine. It allocates nothing that must be closed.
@@ -171,6 +173,15 @@ func (s *Store) unpack(ctx context.Context, img images.Image) error {
 // hold runs f so that everything it brings into the engine is kept until f ends
 // and, when f fails, is given back before hold returns.
 func (s *Store) hold(ctx context.Context, f func(context.Context) error) (err error) {
+	s.mu.Lock()
+	s.working++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.working--
+		s.worked = time.Now()
+	}()
 	lm := s.client.LeasesService()
 	lease, err := lm.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour))
 	if err != nil {
@@ -190,6 +201,14 @@ func (s *Store) hold(ctx context.Context, f func(context.Context) error) (err er
 	}()
 	// Explained here: once the lease is gone there is free space again.
 	return s.explain(f(leases.WithLease(ctx, lease.ID)))
+}
+
+// Quiet says that no image is being brought in and that the last one came at
+// least since ago: whoever brought it has had the time to note that it is needed.
+func (s *Store) Quiet(since time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.working == 0 && time.Since(s.worked) >= since
 }
 
 // record makes the engine keep target (and with it everything it refers to).
