@@ -26,6 +26,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/observe"
 	"github.com/skerryhq/skerry/appliance/operation"
 	"github.com/skerryhq/skerry/appliance/pki"
+	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/appliance/supervise"
 	"github.com/skerryhq/skerry/netfw/iptables"
 	"github.com/skerryhq/skerry/netfw/link"
@@ -98,6 +99,7 @@ type parts struct {
 	engine     engine.Config
 	containers *ctrd.Runtime
 	images     *image.Store
+	blobs      *registry.Blobs
 	logs       *logs.Client
 	volumes    *volume.Store
 	sampler    *ctrd.Sampler
@@ -223,6 +225,7 @@ func (a *Appliance) openRuntime(ctx context.Context, p *parts) error {
 	if p.images, err = image.New(client, image.Options{Root: p.engine.Root, Log: log}); err != nil {
 		return err
 	}
+	p.blobs = registry.NewBlobs(ctx, client, a.log.With("component", "registry"))
 	if p.containers, err = ctrd.New(ctrd.Config{Client: client, Engine: p.engine, Images: p.images, Log: log}); err != nil {
 		return err
 	}
@@ -257,11 +260,15 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		EndedAt: endedAt(a.cfg.DataDir),
 	})
 	founded := newFounder(a, p, reach)
+	pushed, err := newRegistry(a.cfg, p, nil, a.log)
+	if err != nil {
+		return err
+	}
 	shown := certificateDesk{box: p.box, certs: p.certs, log: a.log.With("component", "pki")}
 	server, err := api.New(api.Config{
 		Cluster: p.node, Operations: desk, Runtime: reach, Audit: auditLog{p.node.Audit()}, Founder: founded,
 		Console: http.FS(ui.FS()), Version: version, Timing: keeper.Timing, Log: a.log,
-		Certificates: shown,
+		Certificates: shown, People: pushed.people, Token: pushed.door, V2: pushed.registry,
 	})
 	if err != nil {
 		return err
@@ -295,8 +302,9 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		if err := founded.wait(ctx); err != nil {
 			return err
 		}
-		return a.live(ctx, p, keeper)
+		return a.live(ctx, p, keeper, pushed.registry)
 	})
+	g.Go(func() error { return pushed.recorder.Run(ctx) })
 	a.log.Info("node is up", "node", p.identity.ID, "name", a.cfg.Name, "listen", a.cfg.Listen, "socket", a.cfg.Socket(),
 		"version", version, "took_ms", time.Since(began).Milliseconds())
 	if err := notify(ctx, manager, "READY=1"); err != nil {
@@ -327,7 +335,7 @@ func (a *Appliance) awaitState(ctx context.Context, p *parts) bool {
 }
 
 // live runs the loops that need a cluster.
-func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent) error {
+func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg *registry.Registry) error {
 	if err := p.node.WaitReady(ctx); err != nil {
 		return err
 	}
@@ -339,6 +347,7 @@ func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent) err
 	})
 	g.Go(func() error { return a.reportNode(ctx, p) })
 	g.Go(func() error { return keeper.Run(ctx) })
+	g.Go(func() error { return reg.Run(ctx) })
 	g.Go(func() error { defer p.sampler.Close(); return p.recorder.Run(ctx) })
 	return g.Wait()
 }

@@ -63,6 +63,13 @@ type Config struct {
 	// the Server-Timing header; nil says nothing.
 	Timing func(v *state.View, appID string) string
 	Log    *slog.Logger
+	// Token issues the tokens of the registry at auth.TokenPath, V2 serves the
+	// registry's protocol under /v2/; nil where no registry is served.
+	Token http.Handler
+	V2    http.Handler
+	// People are the use cases around users; nil makes them. The registry's door
+	// shares them for one throttle.
+	People *access.People
 	// Upstreams judges registries outside; nil where nothing is fetched from them.
 	Upstreams Upstreams
 	// AccessLog logs every request at debug level, not only the failed ones.
@@ -96,10 +103,13 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.People == nil {
+		cfg.People = access.NewPeople(cfg.Cluster)
+	}
 	log := cfg.Log.With("component", "api")
 	s := &Server{
 		cluster: cfg.Cluster, ops: cfg.Operations, runtime: cfg.Runtime, audit: cfg.Audit, cfg: cfg, log: log,
-		people: access.NewPeople(cfg.Cluster), recorder: access.NewRecorder(cfg.Cluster, log), gates: map[string]operation{},
+		people: cfg.People, recorder: access.NewRecorder(cfg.Cluster, log), gates: map[string]operation{},
 	}
 	all, err := operations(document)
 	if err != nil {
@@ -129,6 +139,7 @@ func (s *Server) wire() error {
 		s.fail(c, badParameter(err))
 	}})
 	s.wirePages(e)
+	s.wireRegistry(e)
 	s.engine = e
 	for _, r := range e.Routes() {
 		if _, ok := s.gates[r.Method+" "+r.Path]; !ok && len(r.Path) > len(base) && r.Path[:len(base)] == base {
