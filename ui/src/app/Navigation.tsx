@@ -1,4 +1,4 @@
-import { AppstoreOutlined, CloudServerOutlined, ContainerOutlined, DashboardOutlined, HistoryOutlined } from '@/shared/ui/icons'
+import { AppstoreOutlined, CloudServerOutlined, CloudSyncOutlined, ContainerOutlined, DashboardOutlined, DatabaseOutlined, HistoryOutlined, IdcardOutlined, SettingOutlined, TeamOutlined, UserOutlined } from '@/shared/ui/icons'
 import { Fragment, type ComponentType } from 'react'
 import { useTranslation } from 'react-i18next'
 import { NavLink } from 'react-router'
@@ -7,7 +7,7 @@ import { useMay } from '@/api/may'
 /** A page of the main navigation. It appears here together with its route: no entry leads nowhere. */
 export interface Place {
   /** Its word is nav.<key>. */
-  key: 'dashboard' | 'apps' | 'services' | 'containers' | 'images' | 'repositories' | 'nodes' | 'volumes' | 'events' | 'audit' | 'people' | 'tenants' | 'users' | 'settings'
+  key: 'dashboard' | 'apps' | 'services' | 'containers' | 'images' | 'repositories' | 'nodes' | 'volumes' | 'events' | 'audit' | 'people' | 'tenants' | 'users' | 'upstreams' | 'settings'
   to: string
   icon: ComponentType
   /** Permission without which it is not shown; the server refuses what is behind it anyway. */
@@ -22,11 +22,30 @@ export const groups: { key?: 'artifacts' | 'infrastructure' | 'observe' | 'tenan
       { key: 'apps', to: '/apps', icon: AppstoreOutlined },
     ],
   },
-  { key: 'artifacts', places: [{ key: 'images', to: '/images', icon: ContainerOutlined }] },
-  { key: 'infrastructure', places: [{ key: 'nodes', to: '/nodes', icon: CloudServerOutlined }] },
+  {
+    key: 'artifacts',
+    places: [
+      { key: 'images', to: '/images', icon: ContainerOutlined },
+      { key: 'repositories', to: '/repositories', icon: DatabaseOutlined },
+    ],
+  },
+  {
+    key: 'infrastructure',
+    places: [
+      { key: 'nodes', to: '/nodes', icon: CloudServerOutlined },
+    ],
+  },
   { key: 'observe', places: [{ key: 'events', to: '/events', icon: HistoryOutlined }] },
-  { key: 'tenant', places: [] },
-  { key: 'platform', places: [] },
+  { key: 'tenant', places: [{ key: 'people', to: '/people', icon: TeamOutlined, needs: 'tenant.read' }] },
+  {
+    key: 'platform',
+    places: [
+      { key: 'users', to: '/users', icon: UserOutlined, needs: 'platform.read' },
+      { key: 'tenants', to: '/tenants', icon: IdcardOutlined, needs: 'platform.read' },
+      { key: 'upstreams', to: '/upstreams', icon: CloudSyncOutlined, needs: 'platform.read' },
+      { key: 'settings', to: '/settings', icon: SettingOutlined, needs: 'platform.read' },
+    ],
+  },
 ]
 
 /** The places that the person may see, by groups. */

@@ -1,5 +1,6 @@
 import { queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { answer, api } from '@/api/client'
+import type { Session } from '@/api/model'
 import { keys } from '@/api/queries'
 
 export const tokensQuery = queryOptions({
@@ -7,13 +8,10 @@ export const tokensQuery = queryOptions({
   queryFn: ({ signal }) => answer(api.GET('/api-tokens', { signal })),
 })
 
-export function useCreateToken() {
-  const queries = useQueryClient()
-  return useMutation({
-    mutationFn: (input: { name: string; role: 'admin' | 'auditor' | 'owner' | 'developer' | 'viewer'; ttlSeconds: number }) => answer(api.POST('/api-tokens', { body: input })),
-    onSettled: () => queries.invalidateQueries({ queryKey: keys.tokens }),
-  })
-}
+export const sessionsQuery = queryOptions({
+  queryKey: keys.sessions,
+  queryFn: ({ signal }) => answer(api.GET('/sessions', { signal })),
+})
 
 export function useRevokeToken() {
   const queries = useQueryClient()
@@ -23,8 +21,21 @@ export function useRevokeToken() {
   })
 }
 
+/** Ends sessions one after the other: the contract has no call for several. */
+export function useEndSessions() {
+  const queries = useQueryClient()
+  return useMutation({
+    mutationFn: async (sessions: Session[]) => {
+      for (const { id } of sessions) await answer(api.DELETE('/sessions/{id}', { params: { path: { id } } }))
+    },
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.sessions }),
+  })
+}
+
 export function useChangePassword() {
+  const queries = useQueryClient()
   return useMutation({
     mutationFn: (input: { current: string; password: string }) => answer(api.PUT('/session/password', { body: input })),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.sessions }),
   })
 }

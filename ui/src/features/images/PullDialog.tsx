@@ -1,6 +1,7 @@
 import { App as AntApp, Collapse, Form, Input, Modal } from 'antd'
 import { useTranslation } from 'react-i18next'
 import { asProblem } from '@/api/problem'
+import { commandLine, curl } from '@/shared/lib/shell'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAsPanel } from '@/shared/ui/SameAs'
 import { Steps } from '@/shared/ui/Steps'
@@ -12,16 +13,17 @@ interface Values {
   password?: string
 }
 
-/** Fetches an image by name and shows its layers as they come. Closing leaves the fetch going on the node. */
+/** Fetches an image by name and shows its layers as they come. Closing leaves the fetch going, as a task of the top bar. */
 export function PullDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation()
   const { message } = AntApp.useApp()
   const [form] = Form.useForm<Values>()
-  const image = Form.useWatch('image', form) ?? ''
+  const image = (Form.useWatch('image', form) ?? '').trim()
+  const username = Form.useWatch('username', form) ?? ''
   const { pull, steps } = usePull()
   return (
     <Modal open title={t('images.pullTitle')} okText={t('images.pull')} cancelText={t('action.close')} confirmLoading={pull.isPending} onCancel={onClose} onOk={() => form.submit()}>
-      {pull.isError && <ProblemAlert problem={asProblem(pull.error)} />}
+      {pull.isError && !pull.isPending && !stopped(pull.error) && <ProblemAlert problem={asProblem(pull.error)} />}
       <Form
         form={form}
         layout="vertical"
@@ -39,8 +41,8 @@ export function PullDialog({ onClose }: { onClose: () => void }) {
           )
         }
       >
-        <Form.Item name="image" label={t('deploy.image')} rules={[{ required: true, whitespace: true, message: t('deploy.imageMissing') }]}>
-          <Input autoFocus spellCheck={false} placeholder="registry.example.com/team/app:1.0" />
+        <Form.Item name="image" label={t('deploy.image')} extra={t('images.pullHelp')} rules={[{ required: true, whitespace: true, message: t('images.pullMissing') }]}>
+          <Input autoFocus spellCheck={false} placeholder="nginx:1.27" />
         </Form.Item>
         <Collapse
           ghost
@@ -56,12 +58,21 @@ export function PullDialog({ onClose }: { onClose: () => void }) {
                     <Input autoComplete="off" spellCheck={false} />
                   </Form.Item>
                   <Form.Item name="password" label={t('signIn.password')}>
-                    <Input.Password autoComplete="off" />
+                    <Input.Password autoComplete="new-password" />
                   </Form.Item>
                 </div>
               ),
             },
-            { key: 'same', label: t('sameAs.title'), children: <SameAsPanel cli={`skerry image pull ${image.trim() || 'IMAGE'}`} api={`curl -X POST ${location.origin}/api/v1/image-pulls \\\n  -H "Authorization: Bearer $SKERRY_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify({ image: image.trim() || 'IMAGE' })}'`} /> },
+            {
+              key: 'same',
+              label: t('sameAs.title'),
+              children: (
+                <SameAsPanel
+                  cli={commandLine('skerry', 'image', 'pull', ...(username ? ['-u', username] : []), image || 'IMAGE')}
+                  api={curl({ method: 'POST', path: '/image-pulls', json: { image: image || 'IMAGE', ...(username ? { username, password: 'PASSWORD' } : {}) } })}
+                />
+              ),
+            },
           ]}
         />
       </Form>
@@ -69,3 +80,5 @@ export function PullDialog({ onClose }: { onClose: () => void }) {
     </Modal>
   )
 }
+
+const stopped = (error: unknown) => error instanceof DOMException && error.name === 'AbortError'

@@ -39,6 +39,18 @@ import {
   CloudUploadOutlined as CloudUploadOutlinedDrawing,
   ClusterOutlined as ClusterOutlinedDrawing,
   DeploymentUnitOutlined as DeploymentUnitOutlinedDrawing,
+  DatabaseOutlined as DatabaseOutlinedDrawing,
+  FileOutlined as FileOutlinedDrawing,
+  FolderOutlined as FolderOutlinedDrawing,
+  LinkOutlined as LinkOutlinedDrawing,
+  HddOutlined as HddOutlinedDrawing,
+  SaveOutlined as SaveOutlinedDrawing,
+  ThunderboltOutlined as ThunderboltOutlinedDrawing,
+  TeamOutlined as TeamOutlinedDrawing,
+  SettingOutlined as SettingOutlinedDrawing,
+  CloudSyncOutlined as CloudSyncOutlinedDrawing,
+  IdcardOutlined as IdcardOutlinedDrawing,
+  CodeSandboxOutlined as CodeSandboxOutlinedDrawing,
 } from '@ant-design/icons'
 import type { ComponentType, HTMLAttributes } from 'react'
 
@@ -94,3 +106,15 @@ export const EditOutlined = decorative(EditOutlinedDrawing)
 export const CloudUploadOutlined = decorative(CloudUploadOutlinedDrawing)
 export const ClusterOutlined = decorative(ClusterOutlinedDrawing)
 export const DeploymentUnitOutlined = decorative(DeploymentUnitOutlinedDrawing)
+export const DatabaseOutlined = decorative(DatabaseOutlinedDrawing)
+export const FileOutlined = decorative(FileOutlinedDrawing)
+export const FolderOutlined = decorative(FolderOutlinedDrawing)
+export const LinkOutlined = decorative(LinkOutlinedDrawing)
+export const HddOutlined = decorative(HddOutlinedDrawing)
+export const SaveOutlined = decorative(SaveOutlinedDrawing)
+export const ThunderboltOutlined = decorative(ThunderboltOutlinedDrawing)
+export const TeamOutlined = decorative(TeamOutlinedDrawing)
+export const SettingOutlined = decorative(SettingOutlinedDrawing)
+export const CloudSyncOutlined = decorative(CloudSyncOutlinedDrawing)
+export const IdcardOutlined = decorative(IdcardOutlinedDrawing)
+export const CodeSandboxOutlined = decorative(CodeSandboxOutlinedDrawing)
