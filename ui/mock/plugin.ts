@@ -4,6 +4,7 @@ import { getResponse } from 'msw'
 import type { Connect, Plugin } from 'vite'
 import { Database, type Scene } from './db'
 import { handlers } from './handlers'
+import { mockTerminal } from './terminal'
 
 /**
  * Lets Vite's dev and preview servers answer the API themselves (`--mode mock`), with the scene that SKERRY_MOCK_SCENE
@@ -52,7 +53,13 @@ export function mockApi(): Plugin {
   }
   return {
     name: 'skerry-mock-api',
-    configureServer: (server) => void server.middlewares.use(answer),
-    configurePreviewServer: (server) => void server.middlewares.use(answer),
+    configureServer: (server) => {
+      server.middlewares.use(answer)
+      server.httpServer?.on('upgrade', mockTerminal)
+    },
+    configurePreviewServer: (server) => {
+      server.middlewares.use(answer)
+      server.httpServer.on('upgrade', mockTerminal)
+    },
   }
 }

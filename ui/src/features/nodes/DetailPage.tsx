@@ -1,7 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
-import { Table, Tag, type TableColumnsType } from 'antd'
+import { Table, Tabs, Tag, type TableColumnsType } from 'antd'
+import { lazy, Suspense } from 'react'
 import { useTranslation } from 'react-i18next'
-import { Link, useParams } from 'react-router'
+import { Link, useParams, useSearchParams } from 'react-router'
 import type { Container, Node } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { containersQuery, nodeQuery, nodeStatsQuery } from '@/api/queries'
@@ -9,14 +10,19 @@ import { containerWord, shownCondition } from '@/api/status'
 import { formatBytes, formatDuration, formatPercent } from '@/shared/lib/format'
 import { shortImage } from '@/shared/lib/image'
 import { usePreferences } from '@/shared/lib/preferences'
+import { commandLine, curl } from '@/shared/lib/shell'
 import { Conditions } from '@/shared/ui/Conditions'
 import { CopyLine } from '@/shared/ui/CopyButton'
 import { Meter } from '@/shared/ui/Meter'
 import { Facts, Page, PageSkeleton, Section } from '@/shared/ui/Page'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
+import { SameAs } from '@/shared/ui/SameAs'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
 import { Time } from '@/shared/ui/Time'
 import { NodeStatus } from './NodeStatus'
+
+const ChartsTab = lazy(() => import('./ChartsTab'))
+const tabs = ['overview', 'charts', 'containers'] as const
 
 export default function DetailPage() {
   const { t } = useTranslation()
@@ -31,14 +37,20 @@ export default function DetailPage() {
       </Page>
     )
   }
-  const { spec, status } = node.data
+  return <Detail node={node.data} lost={node.isError ? asProblem(node.error) : null} />
+}
+
+function Detail({ node, lost }: { node: Node; lost: ReturnType<typeof asProblem> | null }) {
+  const { t } = useTranslation()
+  const [search, setSearch] = useSearchParams()
+  const tab = tabs.find((each) => each === search.get('tab')) ?? 'overview'
+  const { spec, status } = node
   const labels = Object.entries(spec.labels ?? {})
-  return (
-    <Page title={node.data.name} plainTitle={node.data.name} back={back} beside={<NodeStatus node={node.data} />}>
-      <Conditions conditions={(status.conditions ?? []).map((condition) => shownCondition(condition, status.ready ? 'warning' : 'error'))} />
+  const content = {
+    overview: (
       <div className="sk-columns">
         <Section title={t('node.load')}>
-          <Load node={node.data} />
+          <Load node={node} />
         </Section>
         <Section title={t('node.facts')}>
           <Facts
@@ -46,21 +58,42 @@ export default function DetailPage() {
               { label: t('measure.coresTitle'), value: status.cpus },
               { label: t('measure.memory'), value: formatBytes(status.memoryBytes) },
               { label: t('column.address'), value: status.address },
-              { label: t('node.block'), value: node.data.blocks?.join(', ') || '–' },
+              { label: t('node.block'), value: node.blocks?.join(', ') || '–' },
               { label: 'Skerry', value: status.skerryVersion },
               { label: t('node.engine'), value: status.engineVersion },
               { label: t('node.os'), value: status.os },
               { label: t('node.kernel'), value: `${status.kernel} ${status.architecture}` },
-              { label: t('node.joined'), value: <Time at={node.data.createdAt} /> },
+              { label: t('node.joined'), value: <Time at={node.createdAt} /> },
               { label: t('node.labels'), value: labels.length > 0 ? labels.map(([name, value]) => <Tag key={name}>{`${name}=${value}`}</Tag>) : '–' },
-              { label: t('column.id'), value: <CopyLine text={node.data.id} /> },
+              { label: t('column.id'), value: <CopyLine text={node.id} /> },
             ]}
           />
         </Section>
       </div>
-      <Section title={t('app.containers')} flush>
-        <Containers node={node.data} />
+    ),
+    charts: <ChartsTab node={node} />,
+    containers: (
+      <Section flush>
+        <Containers node={node} />
       </Section>
+    ),
+  }
+  return (
+    <Page
+      title={node.name}
+      plainTitle={node.name}
+      back={<Link to="/nodes">{t('nav.nodes')}</Link>}
+      beside={<NodeStatus node={node} />}
+      actions={<SameAs cli={commandLine('skerry', 'node', 'inspect', node.name)} api={curl({ path: `/nodes/${encodeURIComponent(node.name)}` })} />}
+    >
+      {lost && <ProblemAlert problem={lost} />}
+      <Conditions conditions={(status.conditions ?? []).map((condition) => shownCondition(condition, status.ready ? 'warning' : 'error'))} />
+      <Tabs
+        activeKey={tab}
+        onChange={(key) => setSearch(key === 'overview' ? {} : { tab: key })}
+        destroyOnHidden
+        items={tabs.map((key) => ({ key, label: t(`containers.tab.${key}`), children: <Suspense fallback={<PageSkeleton />}>{content[key]}</Suspense> }))}
+      />
     </Page>
   )
 }
@@ -99,7 +132,9 @@ function Containers({ node }: { node: Node }) {
       render: (_, container) => (
         <span className="sk-namecell">
           <StatusBadge status={containerWord(container)} />
-          <span className="sk-name">{container.name}</span>
+          <Link className="sk-name" to={`/containers/${encodeURIComponent(container.name)}`}>
+            {container.name}
+          </Link>
         </span>
       ),
     },

@@ -32,3 +32,34 @@ export function curl({ method = 'GET', path, json, file, output }: ApiCall, orig
   if (output !== undefined) lines.push(`-o ${shellQuote(output)}`)
   return lines.join(' \\\n  ')
 }
+
+/** Splits a command into words as a shell does: spaces part, quotes hold together, a backslash takes the next character. */
+export function splitWords(text: string): string[] {
+  const words: string[] = []
+  let word = ''
+  let inWord = false
+  let quote = ''
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charAt(i)
+    if (quote) {
+      if (c === quote) quote = ''
+      else if (c === '\\' && quote === '"' && i + 1 < text.length) word += text.charAt(++i)
+      else word += c
+    } else if (c === '"' || c === "'") {
+      quote = c
+      inWord = true
+    } else if (c === '\\' && i + 1 < text.length) {
+      word += text.charAt(++i)
+      inWord = true
+    } else if (/\s/.test(c)) {
+      if (inWord) words.push(word)
+      word = ''
+      inWord = false
+    } else {
+      word += c
+      inWord = true
+    }
+  }
+  if (inWord) words.push(word)
+  return words
+}

@@ -1,57 +1,78 @@
 import { DownloadOutlined, PauseOutlined, VerticalAlignBottomOutlined } from './icons'
-import { useVirtualizer } from '@tanstack/react-virtual'
-import { Button, Checkbox, Input } from 'antd'
-import { useEffect, useMemo, useRef, useState, type ReactNode } from 'react'
+import { Button, Checkbox, Dropdown, Input } from 'antd'
+import { useDeferredValue, useMemo, useState, type ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
-import { parseAnsi, plainText } from '../lib/ansi'
+import { contains, indexOfKey, LogFilter, type LogEntry } from '../lib/loglines'
+import { LogLines } from './LogLines'
+import './LogView.css'
 
-export interface ShownLine {
-  key: number
-  time: string
-  stream: 'stdout' | 'stderr'
-  container: string
-  line: string
+export type ShownLine = LogEntry
+
+/** How the log is shown; kept for the page, so that it is the same in the next log. */
+interface Look {
+  wrap: boolean
+  timestamps: boolean
+  stdout: boolean
+  stderr: boolean
 }
-
-const tones = ['accent', 'blue', 'green', 'orange', 'red', 'grey'] as const
-/** The terminal's sixteen colours in our tones: readable on both schemes. */
-const ansiTones = ['grey', 'red', 'green', 'orange', 'blue', 'red', 'accent', 'text', 'muted', 'red', 'green', 'orange', 'blue', 'red', 'accent', 'text'] as const
+let lastLook: Look = { wrap: true, timestamps: true, stdout: true, stderr: true }
+function remember(look: Look): Look {
+  lastLook = look
+  return look
+}
 
 /**
  * A log: only the lines in view are drawn. It follows the end until the person scrolls up or presses pause, and says how
- * many lines came since. Search marks matches; "only matches" hides the rest.
+ * many lines came since. Search marks matches and goes from one to the next; "only matches" hides the rest.
  */
-export function LogView({ lines, foot, filter, showContainer, onDownload }: { lines: ShownLine[]; foot?: ReactNode; filter?: ReactNode; showContainer: boolean; onDownload: () => Promise<void> }) {
+export function LogView({ lines, foot, filter, showContainer, onDownload }: { lines: LogEntry[]; foot?: ReactNode; filter?: ReactNode; showContainer: boolean; onDownload: () => Promise<void> }) {
   const { t } = useTranslation()
   const [search, setSearch] = useState('')
   const [only, setOnly] = useState(false)
+  const [look, setLook] = useState(lastLook)
   const [following, setFollowing] = useState(true)
   const [loading, setLoading] = useState(false)
   const [seenKey, setSeenKey] = useState(-1)
-  const view = useRef<HTMLDivElement>(null)
-  const wanted = search.trim().toLowerCase()
-  const matching = useMemo(() => (wanted ? lines.filter((line) => plainText(line.line).toLowerCase().includes(wanted)) : lines), [lines, wanted])
-  const shown = only && wanted ? matching : lines
-  const containers = useMemo(() => [...new Set(lines.map((line) => line.container))].sort(), [lines])
-  const nameWidth = Math.min(22, Math.max(0, ...containers.map((name) => name.length)))
-  const rows = useVirtualizer({
-    count: shown.length,
-    getScrollElement: () => view.current,
-    estimateSize: () => 20,
-    overscan: 30,
-    getItemKey: (index) => shown[index]?.key ?? index,
-  })
+  const [target, setTarget] = useState<{ key: number }>()
+  const [byStream] = useState(() => new LogFilter())
+  const [bySearch] = useState(() => new LogFilter())
+  const [names] = useState(() => new Names())
+  // Typing goes before searching a hundred thousand lines.
+  const wanted = useDeferredValue(search.trim().toLowerCase())
+  const streams = `${look.stdout} ${look.stderr}`
+  const base = useMemo(
+    () => (look.stdout && look.stderr ? lines : byStream.update(lines, streams, (entry) => (entry.stream === 'stderr' ? look.stderr : look.stdout))),
+    [byStream, lines, look.stdout, look.stderr, streams],
+  )
+  const matching = useMemo(() => (wanted ? bySearch.update(base, `${streams} ${wanted}`, (entry) => contains(entry, wanted)) : base), [bySearch, base, streams, wanted])
+  const shown = only && wanted ? matching : base
+  const containers = names.update(lines)
   const lastKey = lines.at(-1)?.key ?? -1
-  const fresh = following ? 0 : lines.filter((line) => line.key > seenKey).length
+  const fresh = following ? 0 : Math.max(0, lastKey - seenKey)
 
-  useEffect(() => {
-    if (following && shown.length > 0) rows.scrollToIndex(shown.length - 1, { align: 'end' })
-  }, [following, shown.length, lastKey, rows])
-
+  const change = (part: Partial<Look>) => setLook(remember({ ...look, ...part }))
   const pause = () => {
     setFollowing(false)
     setSeenKey(lastKey)
   }
+  const go = (by: 1 | -1) => {
+    if (!wanted || matching.length === 0) return
+    const at = target ? indexOfKey(matching, target.key) : by > 0 ? -1 : matching.length
+    const next = matching[(at + by + matching.length) % matching.length]
+    if (!next) return
+    if (following) pause()
+    setTarget({ key: next.key })
+  }
+  const item = (key: keyof Look, label: string) => ({
+    key,
+    label: (
+      <Checkbox checked={look[key]} tabIndex={-1} style={{ pointerEvents: 'none' }}>
+        {label}
+      </Checkbox>
+    ),
+    onClick: () => change({ [key]: !look[key] }),
+  })
+  const [menu, setMenu] = useState(false)
   return (
     <div className="sk-log-frame">
       <div className="sk-log-bar" role="toolbar" aria-label={t('logs.toolbar')}>
@@ -62,7 +83,13 @@ export function LogView({ lines, foot, filter, showContainer, onDownload }: { li
           placeholder={t('logs.search')}
           aria-label={t('logs.search')}
           value={search}
-          onChange={(event) => setSearch(event.target.value)}
+          onChange={(event) => {
+            setSearch(event.target.value)
+            setTarget(undefined)
+          }}
+          onKeyDown={(event) => {
+            if (event.key === 'Enter') go(event.shiftKey ? -1 : 1)
+          }}
         />
         {wanted && (
           <>
@@ -72,14 +99,25 @@ export function LogView({ lines, foot, filter, showContainer, onDownload }: { li
             <span className="sk-muted" role="status">
               {t('logs.matches', { count: matching.length })}
             </span>
+            <Button size="small" disabled={matching.length === 0} onClick={() => go(-1)}>
+              {t('log.previous')}
+            </Button>
+            <Button size="small" disabled={matching.length === 0} onClick={() => go(1)}>
+              {t('log.next')}
+            </Button>
           </>
         )}
-        <span style={{ flex: 1 }} />
-        <Button
-          icon={following ? <PauseOutlined /> : <VerticalAlignBottomOutlined />}
-          aria-pressed={following}
-          onClick={() => (following ? pause() : setFollowing(true))}
+        <span className="sk-log-gap" />
+        <Dropdown
+          trigger={['click']}
+          open={menu}
+          // Several may be changed in a row, so choosing one leaves the menu open.
+          onOpenChange={(open, { source }) => (source === 'trigger' || open ? setMenu(open) : undefined)}
+          menu={{ items: [item('wrap', t('log.wrap')), item('timestamps', t('log.timestamps')), { type: 'divider' }, item('stdout', t('log.stdout')), item('stderr', t('log.stderr'))] }}
         >
+          <Button>{t('log.view')}</Button>
+        </Dropdown>
+        <Button icon={following ? <PauseOutlined /> : <VerticalAlignBottomOutlined />} aria-pressed={following} onClick={() => (following ? pause() : setFollowing(true))}>
           {following ? t('logs.pause') : fresh > 0 ? t('logs.followNew', { count: fresh }) : t('logs.follow')}
         </Button>
         <Button
@@ -93,88 +131,39 @@ export function LogView({ lines, foot, filter, showContainer, onDownload }: { li
           {t('logs.download')}
         </Button>
       </div>
-      <div
-        ref={view}
-        className="sk-log-view sk-log-wrap"
-        role="log"
-        aria-label={t('logs.title')}
-        tabIndex={0}
-        onWheel={(event) => {
-          if (event.deltaY < 0 && following) pause()
-        }}
-        onKeyDown={(event) => {
-          if (['ArrowUp', 'PageUp', 'Home'].includes(event.key) && following) pause()
-          if (event.key === 'End') setFollowing(true)
-        }}
-        onTouchMove={() => following && pause()}
-      >
-        {shown.length === 0 ? (
-          <p className="sk-muted sk-section-body">{wanted && only ? t('logs.noMatch') : t('logs.none')}</p>
-        ) : (
-          <div style={{ height: rows.getTotalSize(), position: 'relative' }}>
-            {rows.getVirtualItems().map((row) => {
-              const line = shown[row.index]
-              if (!line) return null
-              const tone = tones[containers.indexOf(line.container) % tones.length] ?? 'grey'
-              return (
-                <div
-                  key={row.key}
-                  data-index={row.index}
-                  ref={rows.measureElement}
-                  className={`sk-log-line ${line.stream === 'stderr' ? 'sk-log-err' : ''}`}
-                  style={{ transform: `translateY(${row.start}px)` }}
-                >
-                  <span className="sk-log-time" title={line.time}>
-                    {clock(line.time)}
-                  </span>
-                  {showContainer && (
-                    <span className="sk-log-from" style={{ color: `var(--sk-${tone})`, width: `${nameWidth}ch` }} title={line.container}>
-                      {line.container}
-                    </span>
-                  )}
-                  <span className="sk-log-text">
-                    {line.stream === 'stderr' && <span className="sk-visually-hidden">{t('logs.stderr')}</span>}
-                    <Text line={line.line} wanted={wanted} />
-                  </span>
-                </div>
-              )
-            })}
-          </div>
-        )}
-      </div>
+      <LogLines
+        lines={shown}
+        id={`${streams} ${only ? wanted : ''}`}
+        containers={containers}
+        showContainer={showContainer}
+        wrap={look.wrap}
+        timestamps={look.timestamps}
+        wanted={wanted}
+        following={following}
+        onPause={pause}
+        onFollow={() => setFollowing(true)}
+        target={target}
+        nothing={wanted && only ? t('logs.noMatch') : t('logs.none')}
+      />
       {foot && <div className="sk-log-foot">{foot}</div>}
     </div>
   )
 }
 
-/** The local time of day with milliseconds. */
-function clock(time: string): string {
-  const date = new Date(time)
-  if (Number.isNaN(date.getTime())) return ''
-  const two = (n: number) => String(n).padStart(2, '0')
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`
-}
+/** The names of the containers that have written, each once, in the order of the alphabet. */
+class Names {
+  private last = -1
+  private set = new Set<string>()
+  private sorted: readonly string[] = []
 
-function Text({ line, wanted }: { line: string; wanted: string }) {
-  return parseAnsi(line).map((run, i) => (
-    <span
-      key={i}
-      style={{ color: run.color === undefined ? undefined : `var(--sk-${ansiTones[run.color] ?? 'text'})`, fontWeight: run.bold ? 600 : undefined, opacity: run.dim ? 0.75 : undefined }}
-    >
-      {mark(run.text, wanted)}
-    </span>
-  ))
-}
-
-function mark(text: string, wanted: string): ReactNode {
-  if (!wanted) return text
-  const parts: ReactNode[] = []
-  const lower = text.toLowerCase()
-  let from = 0
-  for (let at = lower.indexOf(wanted); at >= 0; at = lower.indexOf(wanted, from)) {
-    parts.push(text.slice(from, at), <mark key={at}>{text.slice(at, at + wanted.length)}</mark>)
-    from = at + wanted.length
+  update(lines: readonly LogEntry[]): readonly string[] {
+    const before = this.set.size
+    for (let i = indexOfKey(lines, this.last + 1); i < lines.length; i++) {
+      const entry = lines[i]
+      if (entry && !entry.skipped) this.set.add(entry.container)
+    }
+    this.last = lines.at(-1)?.key ?? this.last
+    if (this.set.size !== before) this.sorted = [...this.set].sort()
+    return this.sorted
   }
-  parts.push(text.slice(from))
-  return parts
 }
