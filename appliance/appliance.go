@@ -248,27 +248,28 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store,
 		Containers: p.containers, Images: p.images, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Log: a.log,
 	})
+	pushed, err := newRegistry(a.cfg, p, nil, a.log)
+	if err != nil {
+		return err
+	}
 	desk := operation.New(operation.Config{
-		Store: store, Proposer: p.node, Images: reach, Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID,
+		Store: store, Proposer: p.node, Images: reach, Registry: pushed.registry, OwnHost: ownHost(a.cfg, store), Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID,
 		OwnPaths: []string{a.cfg.DataDir, a.cfg.RunDir}, Log: a.log,
 	})
 	keeper := agent.New(agent.Config{
 		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
 		Resolver: netip.MustParseAddr(a.cfg.Resolver), Store: store, Proposer: p.node,
-		Containers: starter{p.containers}, Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
+		Containers: newAdopting(p.containers, reach), Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
 		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
 		EndedAt: endedAt(a.cfg.DataDir),
 	})
 	founded := newFounder(a, p, reach)
-	pushed, err := newRegistry(a.cfg, p, nil, a.log)
-	if err != nil {
-		return err
-	}
 	shown := certificateDesk{box: p.box, certs: p.certs, log: a.log.With("component", "pki")}
 	server, err := api.New(api.Config{
 		Cluster: p.node, Operations: desk, Runtime: reach, Audit: auditLog{p.node.Audit()}, Founder: founded,
 		Console: http.FS(ui.FS()), Version: version, Timing: keeper.Timing, Log: a.log,
 		Certificates: shown, People: pushed.people, Token: pushed.door, V2: pushed.registry,
+		Registry: desk, RegistryNode: registryNode{a.cfg, p, pushed.registry, reach},
 	})
 	if err != nil {
 		return err

@@ -47,8 +47,16 @@ func MayReadUpstream(v *state.View, p *Principal, upstreamID string) bool {
 		return false
 	case len(u.Spec.TenantIDs) > 0:
 		return slices.ContainsFunc(u.Spec.TenantIDs, func(id string) bool { return Decide(p, PermImageRead, id) == Allow })
-	case u.Spec.Username != "" || len(u.Password) > 0:
-		return !p.Anonymous()
+	case u.Spec.Username != "" || len(u.Password) > 0: // every tenant's, so some tenant's
+		if p.Platform != "" {
+			return true
+		}
+		for id := range p.Tenants {
+			if Decide(p, PermImageRead, id) == Allow {
+				return true
+			}
+		}
+		return false
 	default:
 		return true
 	}

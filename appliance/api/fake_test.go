@@ -187,8 +187,12 @@ func (f *fakeOperations) ImportImage(ctx context.Context, c access.Caller, name 
 	return []*model.Image{img}, err
 }
 
-func (f *fakeOperations) CommitContainer(ctx context.Context, c access.Caller, _ string, in CommitInput) (*model.Image, error) {
-	return f.image(ctx, c, in.Image)
+func (f *fakeOperations) CommitContainer(ctx context.Context, c access.Caller, _ string, in CommitInput) (*PushResult, error) {
+	img, err := f.image(ctx, c, in.Image)
+	if err != nil {
+		return nil, err
+	}
+	return &PushResult{Name: img.Name, Digest: img.Digest}, nil
 }
 
 func (f *fakeOperations) DeleteImage(ctx context.Context, c access.Caller, id string, expect uint64) error {

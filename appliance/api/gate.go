@@ -309,6 +309,8 @@ func (s *Server) tenant(c *gin.Context, r *request) (string, error) {
 			return "", notFound("tenant", ref)
 		}
 		id = t.ID
+	case r.op.hasRef && r.op.noun == "repositories":
+		id = repositoryTenant(r, c.Param("ref"))
 	case r.op.hasRef:
 		id = ownerOf(r.view, r.op.noun, c.Param("ref"))
 	}

@@ -84,6 +84,12 @@ func (s *Server) GetImage(c *gin.Context, ref ImageRef, _ GetImageParams) {
 		s.fail(c, err)
 		return
 	}
+	if ops, _, rerr := s.registry(); rerr == nil {
+		if out.FreesBytes, err = ops.FreesImage(c.Request.Context(), img); err != nil {
+			s.fail(c, err)
+			return
+		}
+	}
 	s.object(c, http.StatusOK, img.Version, out)
 }
 

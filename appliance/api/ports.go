@@ -46,7 +46,8 @@ type ImageOperations interface {
 	// ImportImage reads a docker-archive or OCI layout tar, plain, gzip or zstd,
 	// to its end or to the first error. name is for an archive that bears none.
 	ImportImage(ctx context.Context, caller access.Caller, name string, tar io.Reader, report Report) ([]*model.Image, error)
-	CommitContainer(ctx context.Context, caller access.Caller, containerID string, in CommitInput) (*model.Image, error)
+	// CommitContainer gives a container's layer a tag in a repository of the cluster.
+	CommitContainer(ctx context.Context, caller access.Caller, containerID string, in CommitInput) (*PushResult, error)
 	DeleteImage(ctx context.Context, caller access.Caller, imageID string, expect uint64) error
 }
 

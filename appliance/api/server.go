@@ -63,6 +63,10 @@ type Config struct {
 	// the Server-Timing header; nil says nothing.
 	Timing func(v *state.View, appID string) string
 	Log    *slog.Logger
+	// Registry and RegistryNode are what the operations about repositories work
+	// with; nil where no registry is served.
+	Registry     RegistryOperations
+	RegistryNode RegistryNode
 	// Token issues the tokens of the registry at auth.TokenPath, V2 serves the
 	// registry's protocol under /v2/; nil where no registry is served.
 	Token http.Handler
@@ -70,12 +74,12 @@ type Config struct {
 	// People are the use cases around users; nil makes them. The registry's door
 	// shares them for one throttle.
 	People *access.People
-	// Upstreams judges registries outside; nil where nothing is fetched from them.
-	Upstreams Upstreams
 	// AccessLog logs every request at debug level, not only the failed ones.
 	AccessLog bool
 	// Certificates manages what the public port shows; nil where nothing does.
 	Certificates Certificates
+	// Upstreams judges registries outside; nil where nothing is fetched from them.
+	Upstreams Upstreams
 }
 
 // Server serves the API and the console.

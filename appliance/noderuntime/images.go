@@ -15,6 +15,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/appliance/operation"
+	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/runtime/ctrd"
 	"github.com/skerryhq/skerry/runtime/image"
@@ -77,18 +78,10 @@ func (r *Runtime) Remove(ctx context.Context, d string) error {
 }
 
 // Sweep gives back what imports and pulls left that a crash interrupted, and
-// images that neither the state nor a container names. Call it when the state is
+// images that no row needs any more. Call it when the state is
 // complete and no request is served yet.
 func (r *Runtime) Sweep(ctx context.Context) error {
-	v := r.cfg.Store.View()
-	named := map[digest.Digest]bool{}
-	for i := range v.Images() {
-		named[digest.Digest(i.Digest)] = true
-	}
-	for c := range v.Containers() {
-		named[digest.Digest(c.Spec.ImageDigest)] = true
-	}
-	n, err := r.cfg.Images.Sweep(ctx, func(d digest.Digest) bool { return named[d] })
+	n, err := r.cfg.Images.Sweep(ctx, registry.RecordsInUse(r.cfg.Store.View()))
 	if n > 0 {
 		r.log.Info("gave back what an interrupted import or pull had left", "count", n)
 	}
@@ -131,6 +124,12 @@ func (r *Runtime) ImageConfig(ctx context.Context, img *model.Image) (*api.Image
 	if err != nil {
 		return nil, nil, explainImage(img.Name, err)
 	}
+	cfg, layers := imageDetail(d)
+	return cfg, layers, nil
+}
+
+// imageDetail renders what the image store knows of an image.
+func imageDetail(d image.Detail) (*api.ImageConfig, []api.ImageLayer) {
 	cfg := &api.ImageConfig{
 		Architecture: "", Author: d.Author, Command: d.Config.Cmd, Entrypoint: d.Config.Entrypoint, CreatedAt: d.Built,
 		Labels: d.Config.Labels, StopSignal: d.Config.StopSignal, User: d.Config.User, WorkingDir: d.Config.WorkingDir,
@@ -156,7 +155,7 @@ func (r *Runtime) ImageConfig(ctx context.Context, img *model.Image) (*api.Image
 		}
 		layers = append(layers, layer)
 	}
-	return cfg, layers, nil
+	return cfg, layers
 }
 
 // ExportImage writes an image as a tar.

@@ -3,9 +3,6 @@ package operation
 import (
 	"context"
 	"io"
-	"strings"
-
-	"github.com/distribution/reference"
 
 	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/appliance/api"
@@ -14,78 +11,14 @@ import (
 	"github.com/skerryhq/skerry/raft/state"
 )
 
-// imageName is an image as a user wrote it, made whole.
-type imageName struct {
-	full   string // "docker.io/library/nginx:1.25"; with a digest and no tag: "docker.io/library/nginx"
-	pull   string // what a registry is asked for
-	digest string // asked for by digest; else empty
-}
-
-// parseImage makes a name whole: no host means docker.io, no folder library/,
-// no tag latest.
-func parseImage(s string) (imageName, error) {
-	bad := func(why string) (imageName, error) {
-		return imageName{}, invalid("image_name_invalid", "%q is not an image name: %s; write NAME, NAME:TAG, HOST/NAME:TAG or NAME@sha256:...", clip(s), why)
-	}
-	if s == "" {
-		return bad("it is empty")
-	}
-	if strings.TrimSpace(s) != s || strings.ContainsAny(s, " \t\n") {
-		return bad("it contains blanks")
-	}
-	named, err := reference.ParseNormalizedNamed(s)
-	if err != nil {
-		return bad(strings.TrimPrefix(err.Error(), "invalid reference format: "))
-	}
-	n := imageName{}
-	if d, ok := named.(reference.Digested); ok {
-		n.digest = d.Digest().String()
-		n.full, n.pull = named.Name(), named.Name()+"@"+n.digest
-		if t, ok := named.(reference.Tagged); ok {
-			n.full += ":" + t.Tag()
-		}
-		return n, nil
-	}
-	n.full = reference.TagNameOnly(named).String()
-	n.pull = n.full
-	return n, nil
-}
-
-// resolve finds the image that a name means to the tenant, or fetches it, and
-// gives its full name and digest.
-func (d *Desk) resolve(ctx context.Context, c access.Caller, name string, pull api.PullPolicy, report api.Report) (full, digest string, err error) {
-	n, err := parseImage(name)
-	if err != nil {
-		return "", "", err
-	}
-	img, here := d.cfg.Store.View().ImageFor(c.TenantID(), n.full)
-	here = here && (n.digest == "" || n.digest == img.Digest)
-	if here && pull != api.PullPolicyAlways {
-		return img.Name, img.Digest, nil
-	}
-	if n.digest != "" {
-		for i := range d.cfg.Store.View().Images() {
-			if i.Digest == n.digest && (i.Public || i.TenantID == c.TenantID()) {
-				return i.Name, i.Digest, nil
-			}
-		}
-	}
-	if pull == api.PullPolicyNever {
-		return "", "", model.Errorf(model.KindNotFound, "image_not_found",
-			"the image %s is not here and pulling was forbidden: import it with `skerry image import FILE` or pull it", clip(name))
-	}
-	got, err := d.pull(ctx, c, n, "", "", report)
-	if err != nil {
-		return "", "", err
-	}
-	return got.Name, got.Digest, nil
-}
-
 // PullImage fetches an image from its registry.
 func (d *Desk) PullImage(ctx context.Context, c access.Caller, in api.PullInput, report api.Report) (*model.Image, error) {
-	n, err := parseImage(in.Image)
+	n, err := d.parse(in.Image)
 	if err != nil {
 		return nil, err
+	}
+	if n.ours {
+		return nil, model.Errorf(model.KindConflict, "image_here", "%s names this cluster's own registry: what is there needs no pull, run it by that name", clip(in.Image))
 	}
 	return d.pull(ctx, c, n, in.Username, in.Password, report)
 }
@@ -125,7 +58,7 @@ func (d *Desk) ImportImage(ctx context.Context, c access.Caller, name string, ta
 	var given imageName
 	if name != "" {
 		var err error
-		if given, err = parseImage(name); err != nil {
+		if given, err = d.parse(name); err != nil {
 			return nil, err
 		}
 		if given.digest != "" {
@@ -169,7 +102,7 @@ func (d *Desk) archiveNames(stored []Stored, given string) ([][]string, error) {
 			return nil, invalid("image_name_missing", "the archive does not say what its image is called: give a name, as in `skerry image import --name shop/web:1.0 FILE`")
 		}
 		for _, written := range s.Names {
-			n, err := parseImage(written)
+			n, err := d.parse(written)
 			if err != nil {
 				return nil, err
 			}
@@ -177,26 +110,6 @@ func (d *Desk) archiveNames(stored []Stored, given string) ([][]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// CommitContainer makes an image of a container's layer.
-func (d *Desk) CommitContainer(ctx context.Context, c access.Caller, id string, in api.CommitInput) (*model.Image, error) {
-	n, err := parseImage(in.Image)
-	if err != nil {
-		return nil, err
-	}
-	if n.digest != "" {
-		return nil, invalid("image_name_invalid", "%q names a digest: a new image gets a name and a tag", clip(in.Image))
-	}
-	container, err := d.cfg.Store.View().FindContainer(state.InTenant(c.TenantID()), id)
-	if err != nil {
-		return nil, err
-	}
-	got, err := d.cfg.Images.Commit(ctx, container, in)
-	if err != nil {
-		return nil, err
-	}
-	return d.keep(ctx, c, n.full, got)
 }
 
 // DeleteImage takes a name away, and the content with its last name.

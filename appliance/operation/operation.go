@@ -43,6 +43,24 @@ type Images interface {
 	Import(ctx context.Context, tar io.Reader, report api.Report) ([]Stored, error)
 	Commit(ctx context.Context, c *model.Container, in api.CommitInput) (Stored, error)
 	Remove(ctx context.Context, digest string) error
+	// Adopt makes an image of what the registry holds: nothing is fetched or
+	// copied. It is free for what is an image already.
+	Adopt(ctx context.Context, d model.Descriptor, report api.Report) error
+	// Push sends an image to another registry as the caller may, under a full
+	// name, and gives what the name means there and the bytes that it took.
+	Push(ctx context.Context, c access.Caller, d model.Descriptor, ref, username, password string, report api.Report) (digest string, sent int64, err error)
+	// Held gives what the node's images need with its sizes, but for the images
+	// in except.
+	Held(ctx context.Context, except map[string]bool) (map[string]int64, error)
+}
+
+// Publisher puts what the engine holds into a repository: appliance/registry.
+type Publisher interface {
+	// Publish links everything that a manifest or index of the engine needs into
+	// a repository and lets tags name it; no byte is copied. An index of which the
+	// engine has only this host's part is published as that part. It gives what
+	// the tags name. That the caller may read the content is decided before.
+	Publish(ctx context.Context, by model.Origin, r *model.Repository, d model.Descriptor, tags []string) (model.Descriptor, error)
 }
 
 // PortHolder names the process outside Skerry that holds a port of this host;
@@ -54,6 +72,8 @@ type Config struct {
 	Store    *state.Store
 	Proposer Proposer
 	Images   Images
+	Registry Publisher
+	OwnHost  func(host string) bool // says whether "host" or "host:port" in a name is this cluster's registry
 	Holder   PortHolder
 	Control  []uint16 // the node's own ports
 	OwnPaths []string // the node's data and run folders, which no container gets

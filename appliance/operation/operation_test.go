@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -21,6 +22,10 @@ import (
 type shelf struct {
 	archive []Stored
 	removed []string
+	adopted []string
+	pushed  []string
+	parts   map[string]map[string]int64 // image -> what it consists of
+	made    Stored                      // what Commit gives
 }
 
 func (s *shelf) Pull(_ context.Context, _ access.Caller, ref, _, _ string, _ api.Report) (Stored, error) {
@@ -30,11 +35,32 @@ func (s *shelf) Import(context.Context, io.Reader, api.Report) ([]Stored, error)
 	return s.archive, nil
 }
 func (s *shelf) Commit(context.Context, *model.Container, api.CommitInput) (Stored, error) {
-	return Stored{}, errors.New("not asked for")
+	if s.made.Digest == "" {
+		return Stored{}, errors.New("not asked for")
+	}
+	return s.made, nil
 }
 func (s *shelf) Remove(_ context.Context, digest string) error {
 	s.removed = append(s.removed, digest)
 	return nil
+}
+
+func (s *shelf) Adopt(_ context.Context, d model.Descriptor, _ api.Report) error {
+	s.adopted = append(s.adopted, d.Digest)
+	return nil
+}
+func (s *shelf) Push(_ context.Context, _ access.Caller, d model.Descriptor, ref, _, _ string, _ api.Report) (string, int64, error) {
+	s.pushed = append(s.pushed, ref)
+	return d.Digest, d.Size, nil
+}
+func (s *shelf) Held(_ context.Context, except map[string]bool) (map[string]int64, error) {
+	out := map[string]int64{}
+	for image, parts := range s.parts {
+		if !except[image] {
+			maps.Copy(out, parts)
+		}
+	}
+	return out, nil
 }
 
 const digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

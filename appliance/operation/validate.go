@@ -141,7 +141,7 @@ func (p *problems) service(at string, s *model.ServiceSpec) {
 }
 
 func (p *problems) container(at string, c *model.ContainerSpec) {
-	if _, err := parseImage(c.Image); err != nil {
+	if _, err := parseImage(c.Image, func(string) bool { return false }); err != nil {
 		p.add(at+".image", "image_name_invalid", "%v", err)
 	}
 	p.resources(at, c)

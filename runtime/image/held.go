@@ -1,11 +1,13 @@
 package image
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
@@ -168,4 +170,97 @@ func (s *Store) Parts(ctx context.Context, skip func(digest.Digest) bool) ([]Par
 		}
 	}
 	return out, nil
+}
+
+// Document is a manifest or index with what it needs beside other documents.
+type Document struct {
+	Descriptor ocispec.Descriptor
+	Bytes      []byte
+	Blobs      []ocispec.Descriptor // config and layers, each once
+}
+
+// Documents reads an image's manifests as another registry wants them, parts
+// before what names them. An index of which the engine has only this host's part
+// gives that part. Errors: ErrNotFound, ErrPlatform.
+func (s *Store) Documents(ctx context.Context, target ocispec.Descriptor) ([]Document, error) {
+	out, err := s.documents(ctx, target, nil, map[digest.Digest]bool{}, 0)
+	if !errdefs.IsNotFound(err) || !images.IsIndexType(target.MediaType) {
+		if errdefs.IsNotFound(err) {
+			return nil, fmt.Errorf("image %s: %w", target.Digest, ErrNotFound)
+		}
+		return out, err
+	}
+	children, err := images.Children(ctx, s.client.ContentStore(), target)
+	if err != nil {
+		return nil, fmt.Errorf("read the index of image %s: %w", target.Digest, err)
+	}
+	var best *ocispec.Descriptor
+	for i, c := range children {
+		if c.Platform != nil && s.platform.Match(*c.Platform) && (best == nil || s.platform.Less(*c.Platform, *best.Platform)) {
+			best = &children[i]
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("image %s has nothing for %s: %w", target.Digest, platforms.DefaultString(), ErrPlatform)
+	}
+	out, err = s.documents(ctx, *best, nil, map[digest.Digest]bool{}, 0)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("image %s: %w", target.Digest, ErrNotFound)
+	}
+	return out, err
+}
+
+// deepest is how deep indexes may lie in each other.
+const deepest = 4
+
+func (s *Store) documents(ctx context.Context, d ocispec.Descriptor, out []Document, seen map[digest.Digest]bool, depth int) ([]Document, error) {
+	if seen[d.Digest] {
+		return out, nil
+	}
+	seen[d.Digest] = true
+	if depth > deepest {
+		return nil, refuse("image %s: indexes lie in each other more than %d deep", d.Digest, deepest)
+	}
+	cs := s.client.ContentStore()
+	b, err := content.ReadBlob(ctx, cs, d)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
+	}
+	children, err := images.Children(ctx, cs, d)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
+	}
+	doc := Document{Descriptor: d, Bytes: b}
+	for _, c := range children {
+		if images.IsManifestType(c.MediaType) || images.IsIndexType(c.MediaType) {
+			if out, err = s.documents(ctx, c, out, seen, depth+1); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if seen[c.Digest] || images.IsNonDistributable(c.MediaType) {
+			continue
+		}
+		seen[c.Digest] = true
+		if _, err := cs.Info(ctx, c.Digest); err != nil {
+			return nil, fmt.Errorf("look for %s: %w", c.Digest, err)
+		}
+		doc.Blobs = append(doc.Blobs, c)
+	}
+	return append(out, doc), nil
+}
+
+// Open reads one blob of the engine. Errors: ErrNotFound.
+func (s *Store) Open(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	ra, err := s.client.ContentStore().ReaderAt(ctx, d)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open blob %s: %w", d.Digest, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{bufio.NewReaderSize(content.NewReader(ra), 1<<20), ra}, nil
 }
