@@ -1,4 +1,4 @@
-import { AppstoreOutlined, CloudServerOutlined, CloudSyncOutlined, ContainerOutlined, DashboardOutlined, DatabaseOutlined, HistoryOutlined, IdcardOutlined, SettingOutlined, TeamOutlined, UserOutlined } from '@/shared/ui/icons'
+import { AppstoreOutlined, CloudServerOutlined, CloudSyncOutlined, CodeSandboxOutlined, ContainerOutlined, DashboardOutlined, DatabaseOutlined, HddOutlined, HistoryOutlined, IdcardOutlined, SettingOutlined, TeamOutlined, UserOutlined } from '@/shared/ui/icons'
 import { Fragment, type ComponentType } from 'react'
 import { useTranslation } from 'react-i18next'
 import { NavLink } from 'react-router'
@@ -20,6 +20,7 @@ export const groups: { key?: 'artifacts' | 'infrastructure' | 'observe' | 'tenan
     places: [
       { key: 'dashboard', to: '/', icon: DashboardOutlined },
       { key: 'apps', to: '/apps', icon: AppstoreOutlined },
+      { key: 'containers', to: '/containers', icon: CodeSandboxOutlined },
     ],
   },
   {
@@ -33,6 +34,7 @@ export const groups: { key?: 'artifacts' | 'infrastructure' | 'observe' | 'tenan
     key: 'infrastructure',
     places: [
       { key: 'nodes', to: '/nodes', icon: CloudServerOutlined },
+      { key: 'volumes', to: '/volumes', icon: HddOutlined },
     ],
   },
   { key: 'observe', places: [{ key: 'events', to: '/events', icon: HistoryOutlined }] },
