@@ -42,6 +42,7 @@ for purpose in "${@:-build}"; do
 		need redis-cli redis-tools
 		need psql postgresql-client
 		need skopeo skopeo
+		need docker-registry docker-registry
 		need mmdebstrap mmdebstrap
 		need nc netcat-openbsd
 		;;

@@ -106,7 +106,7 @@ func (m *Mirror) fetch(ctx context.Context, w *way, repository string, d digest.
 		if size < 0 || length >= 0 && length != size {
 			return nil, &remote.Error{Kind: remote.Nonsense, Host: w.client.Host(), Reason: fmt.Sprintf("%d bytes for %s where %d were announced", length, d, size)}
 		}
-		release, err := m.blobs.Put(ctx, d, size, &counted{body, &f.read})
+		release, err := m.cfg.Blobs.Put(ctx, d, size, &counted{body, &f.read})
 		if err != nil {
 			return nil, err
 		}

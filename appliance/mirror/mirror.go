@@ -69,6 +69,7 @@ type Box interface {
 // Config is what a Mirror works with.
 type Config struct {
 	Cluster access.Cluster
+	Blobs   Blobs
 	Box     Box
 	// Cache bounds what is kept for clients, in bytes; 0 means DefaultCache.
 	Cache int64
@@ -85,8 +86,6 @@ type Mirror struct {
 	cfg Config
 	log *slog.Logger
 	now func() time.Time
-
-	blobs Blobs
 
 	mu      sync.Mutex
 	clients map[string]*remote.Client // of upstreams, by wayKey; guarded by mu
@@ -111,10 +110,6 @@ func New(cfg Config) *Mirror {
 	m.pulled = m.remembered()
 	return m
 }
-
-// Store gives the Mirror its content store. Call it once, before anything is asked
-// for: the registry that has the store asks this Mirror.
-func (m *Mirror) Store(b Blobs) { m.blobs = b }
 
 // splitPath parts "docker.io/library/nginx" into host and repository.
 func splitPath(path string) (host, repository string) {

@@ -178,7 +178,7 @@ func (s *Source) walk(d digest.Digest, depth int) {
 	if s.own[d] || depth > deepest || d.Validate() != nil {
 		return
 	}
-	b, err := s.m.blobs.Read(context.Background(), d, remote.MaxManifest)
+	b, err := s.m.cfg.Blobs.Read(context.Background(), d, remote.MaxManifest)
 	if err != nil {
 		return
 	}

@@ -115,7 +115,7 @@ func (m *Mirror) complete(ctx context.Context, v *state.View, repositoryID, d st
 	if _, ok := v.Manifest(repositoryID, d); !ok {
 		return false
 	}
-	_, err := m.blobs.Stat(ctx, digest.Digest(d))
+	_, err := m.cfg.Blobs.Stat(ctx, digest.Digest(d))
 	return err == nil
 }
 
@@ -190,12 +190,12 @@ func (m *Mirror) Blob(ctx context.Context, c access.Caller, path, dgst string) (
 }
 
 func (m *Mirror) blob(ctx context.Context, c access.Caller, w *way, name, repository string, d digest.Digest) (string, error) {
-	release := m.blobs.Pin(d)
+	release := m.cfg.Blobs.Pin(d)
 	defer func() { release() }()
 	v := m.cfg.Cluster.View()
 	r, there := v.RepositoryByName("", name)
 	there = there && r.UpstreamID == w.upstreamID
-	size, err := m.blobs.Stat(ctx, d)
+	size, err := m.cfg.Blobs.Stat(ctx, d)
 	here := err == nil
 	linked, size0 := false, int64(-1)
 	if there {
@@ -212,7 +212,7 @@ func (m *Mirror) blob(ctx context.Context, c access.Caller, w *way, name, reposi
 		return r.ID, nil
 	}
 	if here && m.provenBy(w, d) {
-		if err := m.blobs.Retain(ctx, d); err != nil {
+		if err := m.cfg.Blobs.Retain(ctx, d); err != nil {
 			return "", err
 		}
 	} else {
@@ -221,7 +221,7 @@ func (m *Mirror) blob(ctx context.Context, c access.Caller, w *way, name, reposi
 			return "", err
 		}
 		defer gone()
-		if size, err = m.blobs.Stat(ctx, d); err != nil {
+		if size, err = m.cfg.Blobs.Stat(ctx, d); err != nil {
 			return "", err
 		}
 	}
@@ -251,7 +251,7 @@ func (m *Mirror) repository(ctx context.Context, c access.Caller, w *way, name s
 
 // keep stores the bytes of a manifest.
 func (m *Mirror) keep(ctx context.Context, w *way, got remote.Manifest) (release func(), err error) {
-	release, err = m.blobs.Put(ctx, got.Digest, got.Size, newReader(got.Body))
+	release, err = m.cfg.Blobs.Put(ctx, got.Digest, got.Size, newReader(got.Body))
 	if err == nil {
 		m.prove(w, got.Digest)
 	}

@@ -1,0 +1,371 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/skerryhq/skerry/appliance/mirror"
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/runtime/image"
+)
+
+// dead is an address that nobody listens at.
+func dead(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// engine pulls an image for a tenant's containers.
+func (r *rig) engine(name, tenantID, ref, user, password string) (digest.Digest, error) {
+	r.t.Helper()
+	src, err := r.mirror.Source(r.caller(name, tenantID), ref, user, password)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
+	d, err := r.host.Images.Pull(r.t.Context(), src, image.PullOptions{})
+	return d, mirror.Explain(ref, err)
+}
+
+// TestThrough pulls through the mirror with a real client and a real upstream.
+func TestThrough(t *testing.T) {
+	r := newRig(t, 0)
+	up := r.upstreamServer()
+	up.push("shop/web:1", "one")
+	spec := up.spec("t1")
+	spec.Endpoints = append([]string{"https://" + dead(t)}, spec.Endpoints...) // the first of the list is away
+	r.upstream("registry.corp", spec, botPassword)
+	const name = "registry.corp/shop/web:1"
+
+	// Many clients at once: the upstream is asked once for each blob.
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if out, err := r.pull("ada", name); err != nil {
+				t.Errorf("pull: %v %s", err, out)
+			}
+		})
+	}
+	all.Wait()
+	if n := up.asked("GET", "/blobs/"); n != 2 { // config and layer
+		t.Errorf("the upstream was asked %d times for 2 blobs:\n%s", n, up.log)
+	}
+	repo, ok := r.cluster.View().RepositoryByPath("registry.corp/shop/web")
+	if !ok || len(slices.Collect(r.cluster.View().BlobLinks(repo.ID))) != 2 {
+		t.Fatalf("cached: %+v", repo)
+	}
+
+	for who, want := range map[string]string{"bob": "is no upstream that serves you", "": "sign in to use the mirror"} {
+		out, err := r.pull(who, name)
+		if err == nil || !strings.Contains(out, want) && !strings.Contains(out, "unauthorized") && !strings.Contains(out, "authentication required") {
+			t.Errorf("%q pulled: %v %s", who, err, out)
+		}
+	}
+	if out, err := r.pull("ada", "registry.corp/shop/none:1"); err == nil || !strings.Contains(out, "manifest unknown") && !strings.Contains(out, "no such image") {
+		t.Errorf("an image that is not there: %v %s", err, out)
+	}
+	if out, err := r.pull("ada", "elsewhere.corp/shop/web:1"); err == nil {
+		t.Errorf("a host that is no upstream was reached: %s", out)
+	}
+
+	// A tag that moves is seen after a minute, not before.
+	up.push("shop/web:1", "two")
+	before, _ := r.cluster.View().Tag(repo.ID, "1")
+	if out, err := r.pull("ada", name); err != nil {
+		t.Fatal(err, out)
+	}
+	if now, _ := r.cluster.View().Tag(repo.ID, "1"); now.Digest != before.Digest {
+		t.Error("the upstream was asked within the minute")
+	}
+	r.ahead.Add(int64(2 * time.Minute))
+	if out, err := r.pull("ada", name); err != nil {
+		t.Fatal(err, out)
+	}
+	moved, _ := r.cluster.View().Tag(repo.ID, "1")
+	if moved.Digest == before.Digest {
+		t.Error("the tag did not follow")
+	}
+
+	// The upstream is gone: what was pulled is served on, also to the engine.
+	up.stop()
+	r.ahead.Add(int64(2 * time.Minute))
+	if out, err := r.pull("ada", name); err != nil {
+		t.Errorf("without the upstream: %v %s", err, out)
+	}
+	if !strings.Contains(r.log.String(), "the upstream is away; a tag is served as it was") {
+		t.Error("nothing of it in the log")
+	}
+	if d, err := r.engine("ada", "t1", name, "", ""); err != nil || d.String() != moved.Digest {
+		t.Errorf("the engine without the upstream: %s %v", d, err)
+	}
+	out, err := r.pull("ada", "registry.corp/shop/web:2")
+	if err == nil || !strings.Contains(out, "503 Service Unavailable") {
+		t.Errorf("what was never pulled: %v %s", err, out)
+	}
+
+	// Without its upstream row there is nothing left.
+	u, _ := r.cluster.View().UpstreamByName("registry.corp")
+	r.propose(&command.DeleteUpstream{Head: command.By(model.Origin{Actor: "root"}), ID: u.ID, ExpectVersion: command.AnyVersion})
+	if out, err := r.pull("ada", name); err == nil {
+		t.Errorf("the cache outlives its upstream: %s", out)
+	}
+}
+
+// TestEngine pulls for containers: with the upstream's password for those whom it
+// serves, with one that comes along, and without any.
+func TestEngine(t *testing.T) {
+	r := newRig(t, 0)
+	up := r.upstreamServer()
+	up.push("shop/web:1", "one")
+	r.upstream("registry.corp", up.spec("t1"), botPassword)
+	const name = "registry.corp/shop/web:1"
+
+	d, err := r.engine("ada", "t1", name, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.host.Images.Resolve(t.Context(), d); err != nil {
+		t.Errorf("it does not start: %v", err)
+	}
+	// What came with the password once need not come again for whom it serves.
+	before := up.asked("GET", "/blobs/")
+	if _, err := r.engine("ada", "t1", name, "", ""); err != nil || up.asked("GET", "/blobs/") != before {
+		t.Errorf("again: %v, %d requests for blobs", err, up.asked("GET", "/blobs/")-before)
+	}
+	if _, err := r.engine("bob", "t2", name, "", ""); model.CodeOf(err) != "registry_denied" || !strings.Contains(err.Error(), "wants a user name and password") {
+		t.Errorf("a tenant that is not served: %v", err)
+	}
+	if _, err := r.engine("bob", "t2", name, botUser, "wrong"); model.CodeOf(err) != "registry_denied" || strings.Contains(err.Error(), "wrong") {
+		t.Errorf("a wrong password: %v", err)
+	}
+	before = up.asked("GET", "/blobs/")
+	if _, err := r.engine("bob", "t2", name, botUser, botPassword); err != nil || up.asked("GET", "/blobs/") == before {
+		t.Errorf("a password of his own: %v, and the bytes must come: %d requests", err, up.asked("GET", "/blobs/")-before)
+	}
+	if _, err := r.engine("ada", "t1", "registry.corp/shop/none:1", "", ""); model.CodeOf(err) != "image_not_found" {
+		t.Errorf("no such image: %v", err)
+	}
+	if _, err := r.engine("ada", "t1", "127.0.0.1:5000/shop/web:1", "", ""); model.CodeOf(err) != "registry_not_public" {
+		t.Errorf("this host's own ports: %v", err)
+	}
+
+	r.upstream("registry.corp", model.UpstreamSpec{Endpoints: []string{"https://" + up.addr}, CA: up.ca, Username: botUser}, "changed")
+	if _, err := r.engine("ada", "t1", name, "", ""); model.CodeOf(err) != "registry_denied" {
+		t.Errorf("the upstream's password is wrong: %v", err)
+	}
+	off := up.spec()
+	off.Disabled = true
+	r.upstream("registry.corp", off, botPassword)
+	if _, err := r.engine("ada", "t1", name, "", ""); model.CodeOf(err) != "upstream_disabled" {
+		t.Errorf("switched off: %v", err)
+	}
+	if strings.Contains(r.log.String(), botPassword) {
+		t.Error("the password is in the log")
+	}
+}
+
+// TestForeignLayer: ada's layer is on this node; bob knows its digest and has a
+// registry that names it and does not have it.
+func TestForeignLayer(t *testing.T) {
+	r := newRig(t, 0)
+	up := r.upstreamServer()
+	up.push("shop/secret:1", "a secret")
+	r.upstream("registry.corp", up.spec("t1"), botPassword)
+	d, err := r.engine("ada", "t1", "registry.corp/shop/secret:1", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := r.blobs.Read(t.Context(), d, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.Contains(req.URL.Path, "/manifests/") {
+			w.Header().Set("Content-Type", model.MediaTypeOCIManifest)
+			w.Write(manifest)
+			return
+		}
+		http.NotFound(w, req)
+	}))
+	defer evil.Close()
+	r.upstream("evil.corp", model.UpstreamSpec{Endpoints: []string{evil.URL}, TenantIDs: []string{"t2"}}, "")
+	if _, err := r.engine("bob", "t2", "evil.corp/x/y:1", "", ""); model.CodeOf(err) != "image_not_found" {
+		t.Errorf("the engine took it: %v", err)
+	}
+	if out, err := r.pull("bob", "evil.corp/x/y:1"); err == nil {
+		t.Errorf("the mirror gave it: %s", out)
+	}
+	// The same for the tenant that has it as an image.
+	r.propose(&command.PutImage{Head: command.By(model.Origin{Actor: "bob"}), Image: model.Image{Meta: model.Meta{ID: "i9", Name: "registry.corp/shop/secret:1"}, TenantID: "t2", Digest: d.String()}})
+	if _, err := r.engine("bob", "t2", "evil.corp/x/y:1", "", ""); err != nil {
+		t.Errorf("who has the image: %v", err)
+	}
+}
+
+// TestDockerHub: names without a host are Docker Hub's, and a row of that name
+// says where that is. The way goes through an HTTP proxy.
+func TestDockerHub(t *testing.T) {
+	r := newRig(t, 0)
+	up := r.upstreamServer()
+	up.push("library/nginx:1", "nginx")
+	var asked atomic.Value
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked.Store(req.Method + " " + req.Host)
+		to, err := net.Dial("tcp", up.addr)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		from, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		go func() { io.Copy(to, buffered); to.Close() }()
+		io.Copy(from, to)
+		from.Close()
+	}))
+	defer proxy.Close()
+	spec := up.spec()
+	spec.Endpoints, spec.Proxy = []string{"https://registry.corp"}, proxy.URL
+	r.upstream("docker.io", spec, botPassword)
+	for _, name := range []string{"library/nginx:1", "docker.io/library/nginx:1", "docker.io/nginx:1"} {
+		if out, err := r.pull("ada", name); err != nil {
+			t.Errorf("%s: %v %s", name, err, out)
+		}
+	}
+	if asked.Load() != "CONNECT registry.corp:443" {
+		t.Errorf("the proxy was asked for %v", asked.Load())
+	}
+	if _, err := r.engine("ada", "t1", "nginx:1", "", ""); err != nil {
+		t.Errorf("engine: %v", err)
+	}
+	if _, ok := r.cluster.View().RepositoryByPath("docker.io/library/nginx"); !ok {
+		t.Error("it is not cached under its name")
+	}
+	spec.Proxy = "http://" + dead(t)
+	r.upstream("docker.io", spec, botPassword)
+	if _, err := r.engine("ada", "t1", "nginx:2", "", ""); err == nil || !strings.Contains(err.Error(), "through the proxy "+spec.Proxy) {
+		t.Errorf("without the proxy: %v", err)
+	}
+}
+
+// TestEvict drops what nobody pulled for the longest time, and nothing that
+// somebody needs.
+func TestEvict(t *testing.T) {
+	r := newRig(t, 5<<19) // two of the images of 1.1 MB
+	up := r.upstreamServer()
+	r.upstream("registry.corp", up.spec(), botPassword)
+	for _, n := range []string{"a", "b", "c"} {
+		up.push("x/"+n+":1", n)
+		if out, err := r.pull("ada", "registry.corp/x/"+n+":1"); err != nil {
+			t.Fatal(err, out)
+		}
+		r.ahead.Add(int64(time.Minute))
+	}
+	if out, err := r.pull("ada", "registry.corp/x/a:1"); err != nil { // in use again
+		t.Fatal(err, out)
+	}
+	d, err := r.engine("ada", "t1", "registry.corp/x/b:1", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.propose(&command.PutImage{Head: command.By(model.Origin{Actor: "ada"}), Image: model.Image{Meta: model.Meta{ID: "i9", Name: "registry.corp/x/b:1"}, TenantID: "t1", Digest: d.String()}})
+	has := func(n string) bool {
+		_, ok := r.cluster.View().RepositoryByPath("registry.corp/x/" + n)
+		return ok
+	}
+	if err := r.mirror.Evict(t.Context()); err != nil || !has("a") || !has("b") || !has("c") {
+		t.Fatalf("young ones went: %v", err)
+	}
+	r.ahead.Add(int64(time.Hour))
+	if err := r.mirror.Evict(t.Context()); err != nil || !has("a") || has("b") || !has("c") {
+		t.Fatalf("b should be gone, and only it: %v, a %v b %v c %v", err, has("a"), has("b"), has("c"))
+	}
+	if err := r.mirror.Evict(t.Context()); err != nil || !has("a") || !has("c") {
+		t.Errorf("the rest fits and went: %v", err)
+	}
+	// b's content stays: an image needs it.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if _, _, err := r.reg.Collect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.host.Images.Inspect(t.Context(), d); err != nil {
+		t.Errorf("an image went with the cache: %v", err)
+	}
+	if out, err := r.pull("ada", "registry.corp/x/b:1"); err != nil {
+		t.Errorf("what was dropped does not come again: %v %s", err, out)
+	}
+}
+
+// TestCheck: what an administrator may write.
+func TestCheck(t *testing.T) {
+	r := newRig(t, 0)
+	pw, none := "s3cret", ""
+	var nothing *string
+	for _, c := range []struct {
+		name  string
+		spec  model.UpstreamSpec
+		pw    *string
+		field string
+	}{
+		{"", model.UpstreamSpec{}, nothing, "name"},
+		{"https://docker.io", model.UpstreamSpec{}, nothing, "name"},
+		{"nginx", model.UpstreamSpec{}, nothing, "name"},
+		{"skerry.internal", model.UpstreamSpec{}, nothing, "name"},
+		{"a.corp", model.UpstreamSpec{Endpoints: []string{"https://a.corp", "ftp://b.corp"}}, nothing, "spec.endpoints[1]"},
+		{"a.corp", model.UpstreamSpec{Endpoints: []string{"https://u:p@a.corp"}}, nothing, "spec.endpoints[0]"},
+		{"a.corp", model.UpstreamSpec{Endpoints: []string{"https://a.corp", "https://a.corp"}}, nothing, "spec.endpoints[1]"},
+		{"a.corp", model.UpstreamSpec{Endpoints: make([]string, 17)}, nothing, "spec.endpoints"},
+		{"a.corp", model.UpstreamSpec{Proxy: "http://u:p@proxy"}, nothing, "spec.proxy"},
+		{"a.corp", model.UpstreamSpec{CA: "no PEM"}, nothing, "spec.ca"},
+		{"a.corp", model.UpstreamSpec{CA: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}, nothing, "spec.ca"},
+		{"a.corp", model.UpstreamSpec{TenantIDs: []string{"nobody"}}, nothing, "spec.tenantIds[0]"},
+		{"a.corp", model.UpstreamSpec{Username: "bot"}, nothing, "password"},
+		{"a.corp", model.UpstreamSpec{Username: "bot"}, &none, "password"},
+		{"a.corp", model.UpstreamSpec{}, &pw, "spec.username"},
+		{"a.corp", model.UpstreamSpec{Username: "b:ot"}, &pw, "spec.username"},
+	} {
+		_, err := r.mirror.Check(nil, c.name, c.spec, c.pw)
+		e, ok := errors.AsType[*model.Error](err)
+		if !ok || e.Field != c.field || strings.Contains(err.Error(), "u:p") {
+			t.Errorf("%s %+v: %v, want the field %s", c.name, c.spec, err, c.field)
+		}
+	}
+	row, err := r.mirror.Check(nil, "Registry.Corp:5000", model.UpstreamSpec{Username: "bot", TenantIDs: []string{"other", "t2"}}, &pw)
+	if err != nil || row.Name != "registry.corp:5000" || !slices.Equal(row.Spec.TenantIDs, []string{"t2"}) || strings.Contains(string(row.Password), pw) || len(row.Password) == 0 {
+		t.Fatalf("%+v %v", row, err)
+	}
+	if kept, err := r.mirror.Check(row, row.Name, row.Spec, nil); err != nil || string(kept.Password) != string(row.Password) {
+		t.Errorf("an absent password does not stay: %v", err)
+	}
+	if gone, err := r.mirror.Check(row, row.Name, model.UpstreamSpec{}, &none); err != nil || len(gone.Password) != 0 {
+		t.Errorf("an empty password does not go: %v", err)
+	}
+	up := r.upstreamServer()
+	spec := up.spec()
+	spec.Endpoints = append(spec.Endpoints, "https://"+dead(t))
+	got, err := r.mirror.Test(t.Context(), r.upstream("registry.corp", spec, botPassword))
+	if err != nil || got.Ok || len(got.Endpoints) != 2 || !got.Endpoints[0].Ok || !strings.Contains(got.Endpoints[1].Message, "connection refused") {
+		t.Errorf("test: %+v %v", got, err)
+	}
+}
