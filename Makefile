@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=$(CURDIR)/packaging/tools/go.mod
 CONSOLE := ui/dist/index.html
 WELCOME := packaging/welcome/dist/welcome.tar
 
-.PHONY: help deps deps-test generate engine console welcome build run clean-run test test-go test-ui lint bench package
+.PHONY: help deps deps-test generate engine console welcome build run clean-run test test-go test-ui lint bench package docs
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ welcome: $(WELCOME)
 build: deps generate engine console welcome ## build bin/skerry and bin/engine
 	go build -trimpath -tags console -ldflags '$(LDFLAGS)' -o bin/skerry ./cmd/skerry
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/engine/skerry-nodeproc ./cmd/nodeproc
+
+docs: generate ## write the pages of docs/ that come from the code
+	go test -count=1 ./cmd/skerry ./appliance/api/reference ./appliance/compose -run 'Docs|MatrixIsCurrent' -update
 
 package: build ## build the Debian package into dist/
 	@packaging/deb/build.sh bin dist

@@ -162,7 +162,7 @@ func (a *app) Usage(err error) error { return &usageError{err: err} }
 // Command makes a command with its help from the catalogue. What run returns
 // for a wrong command line names the command.
 func (a *app) Command(use, key string, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: a.say(key), Annotations: map[string]string{"key": key}}
+	c := &cobra.Command{Use: use, Short: a.say(key), Example: indent(examples[key]), Annotations: map[string]string{"key": key}}
 	if long := a.maybe(key + ".long"); long != "" {
 		c.Long = a.say(key) + "\n\n" + long
 	}

@@ -107,9 +107,12 @@ func (a *app) usageTemplate() string {
   {{rpad .Name .NamePadding }}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 %s
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasExample}}
+
+%s
+{{.Example}}{{end}}{{if .HasAvailableInheritedFlags}}
 
 %s
 {{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-`, say("help.usage"), say("help.command"), say("help.commands"), say("help.flags"), say("help.global"))
+`, say("help.usage"), say("help.command"), say("help.commands"), say("help.flags"), say("help.examples"), say("help.global"))
 }
