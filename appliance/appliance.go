@@ -22,6 +22,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/config"
 	"github.com/skerryhq/skerry/appliance/control"
+	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/appliance/noderuntime"
 	"github.com/skerryhq/skerry/appliance/observe"
 	"github.com/skerryhq/skerry/appliance/operation"
@@ -244,11 +245,12 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		Dir: filepath.Join(a.cfg.DataDir, "metrics"), Log: a.log,
 		Probe: observe.NewKernel(observe.KernelConfig{NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store, Sampler: p.sampler, Interface: p.links.Veth}),
 	})
+	upstreams := newMirror(a.cfg, p, a.log)
 	reach := noderuntime.New(noderuntime.Config{
 		NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store,
-		Containers: p.containers, Images: p.images, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Log: a.log,
+		Containers: p.containers, Images: p.images, Sources: upstreams, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Log: a.log,
 	})
-	pushed, err := newRegistry(a.cfg, p, nil, a.log)
+	pushed, err := newRegistry(a.cfg, p, upstreams, a.log)
 	if err != nil {
 		return err
 	}
@@ -269,7 +271,7 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		Cluster: p.node, Operations: desk, Runtime: reach, Audit: auditLog{p.node.Audit()}, Founder: founded,
 		Console: http.FS(ui.FS()), Version: version, Timing: keeper.Timing, Log: a.log,
 		Certificates: shown, People: pushed.people, Token: pushed.door, V2: pushed.registry,
-		Registry: desk, RegistryNode: registryNode{a.cfg, p, pushed.registry, reach},
+		Registry: desk, RegistryNode: registryNode{a.cfg, p, pushed.registry, reach}, Upstreams: upstreams,
 	})
 	if err != nil {
 		return err
@@ -303,7 +305,7 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		if err := founded.wait(ctx); err != nil {
 			return err
 		}
-		return a.live(ctx, p, keeper, pushed.registry)
+		return a.live(ctx, p, keeper, pushed.registry, upstreams)
 	})
 	g.Go(func() error { return pushed.recorder.Run(ctx) })
 	a.log.Info("node is up", "node", p.identity.ID, "name", a.cfg.Name, "listen", a.cfg.Listen, "socket", a.cfg.Socket(),
@@ -336,7 +338,7 @@ func (a *Appliance) awaitState(ctx context.Context, p *parts) bool {
 }
 
 // live runs the loops that need a cluster.
-func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg *registry.Registry) error {
+func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg *registry.Registry, upstreams *mirror.Mirror) error {
 	if err := p.node.WaitReady(ctx); err != nil {
 		return err
 	}
@@ -348,6 +350,7 @@ func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg
 	})
 	g.Go(func() error { return a.reportNode(ctx, p) })
 	g.Go(func() error { return keeper.Run(ctx) })
+	g.Go(func() error { return upstreams.Run(ctx) })
 	g.Go(func() error { return reg.Run(ctx) })
 	g.Go(func() error { defer p.sampler.Close(); return p.recorder.Run(ctx) })
 	return g.Wait()

@@ -30,6 +30,9 @@ type Config struct {
 	Resolver  string   `yaml:"resolver"`   // address containers ask for names
 	Ephemeral bool     `yaml:"-"`          // end everything this node started when the daemon ends
 	LogLevel  string   `yaml:"log_level"`  // debug, info, warn, error
+	// MirrorCache is how much is kept of what clients pull from other registries
+	// through this one, in bytes; 0: 20 GiB.
+	MirrorCache int64 `yaml:"mirror_cache_bytes"`
 }
 
 // Default is a node with nothing said.
@@ -132,6 +135,9 @@ func (c Config) Resolve() (Config, error) {
 	}
 	if !nodeName.MatchString(c.Name) {
 		bad("name", "%q is not a node name: 1 to 63 of a-z, 0-9, dot and dash, beginning and ending with a letter or digit", c.Name)
+	}
+	if c.MirrorCache < 0 {
+		bad("mirror_cache_bytes", "%d is less than nothing; give a number of bytes", c.MirrorCache)
 	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":
