@@ -266,6 +266,34 @@ func (b *Blobs) sweep(ctx context.Context, known func(ref string) bool) error {
 	return errors.Join(errs...)
 }
 
+// sweepFolders removes what the engine leaves of a write that was aborted while
+// it still closed it: a folder with a time in it, which it never looks at again.
+func (b *Blobs) sweepFolders(now time.Time) {
+	if b.root == "" {
+		return
+	}
+	all, err := os.ReadDir(filepath.Join(b.root, "ingest"))
+	if err != nil {
+		return
+	}
+	for _, e := range all {
+		dir := filepath.Join(b.root, "ingest", e.Name())
+		info, err := e.Info()
+		if err != nil || now.Sub(info.ModTime()) < time.Minute {
+			continue // it may be about to begin
+		}
+		if _, err := os.Stat(filepath.Join(dir, "ref")); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, "data")); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			b.log.Debug("empty folder of a write not removed", "dir", dir, "err", err)
+		}
+	}
+}
+
 // written says how many bytes of a content that is being written are here.
 func (b *Blobs) written(ctx context.Context, ref string) (int64, error) {
 	st, err := b.store.Status(ctx, ref)

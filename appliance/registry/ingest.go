@@ -264,20 +264,20 @@ func (i *ingest) prove(ctx context.Context, d digest.Digest) error {
 
 // settle commits bytes that were proved.
 func (i *ingest) settle(ctx context.Context, d digest.Digest) error {
+	size, kept := i.size.Load(), false
 	if _, err := i.b.Stat(ctx, d); err == nil {
-		if err := i.b.keep(ctx, d); err == nil {
-			i.abort(ctx)
-			return nil
-		} else if !errors.Is(err, ErrNoBlob) {
+		switch err := i.b.keep(ctx, d); {
+		case err == nil:
+			kept = true // and stays: the engine drops the second copy by itself
+		case !errors.Is(err, ErrNoBlob):
 			return err
 		}
 	}
-	size := i.size.Load()
 	err := i.w.Commit(ctx, size, d, content.WithLabels(rootLabel()))
 	i.end()
 	i.w = nil
 	switch {
-	case err == nil:
+	case err == nil || kept:
 		return nil
 	case errdefs.IsAlreadyExists(err): // somebody else's came first
 		return i.b.keep(ctx, d)

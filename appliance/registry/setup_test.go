@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/skerryhq/skerry/appliance/access"
@@ -354,3 +355,5 @@ func (r *rig) put(as, repo, ref string, m doc) answer {
 	r.t.Helper()
 	return r.do(ask{as: as, method: "PUT", path: "/v2/" + repo + "/manifests/" + ref, body: bytes.NewReader(m.bytes()), header: map[string]string{"Content-Type": m.MediaType}}, 201)
 }
+
+func withRef(ref string) content.WriterOpt { return content.WithRef(ref) }

@@ -233,6 +233,7 @@ func (u *uploads) cancel(ctx context.Context, up *upload) {
 // tend closes writers that are idle and ends uploads that wait for too long, or
 // whose repository is gone.
 func (u *uploads) tend(ctx context.Context, now time.Time, exists func(repositoryID string) bool) {
+	u.blobs.sweepFolders(now)
 	u.mu.Lock()
 	all := make([]*upload, 0, len(u.all))
 	for _, up := range u.all {

@@ -1,0 +1,30 @@
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// Tend is what Run does every minute, at a time.
+func (r *Registry) Tend(ctx context.Context, now time.Time) {
+	r.uploads.tend(ctx, now, func(id string) bool { _, ok := r.view().Repository(id); return ok })
+}
+
+// Round is what Run does every ten minutes.
+func (r *Registry) Round(ctx context.Context) error {
+	_, _, err := r.collect(ctx, false)
+	return err
+}
+
+// ThroughEngine makes b read through the engine, as if it did not tell where its
+// content is.
+func (b *Blobs) ThroughEngine() { b.root = "" }
+
+// Parse is parse.
+func Parse(path string) (name, ref string, err error) {
+	r, err := parse(path)
+	return r.name, r.ref, err
+}
+
+// ReadDocument is readDocument.
+var ReadDocument = readDocument
