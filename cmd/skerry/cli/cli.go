@@ -228,8 +228,8 @@ func (a *app) root() *cobra.Command {
 	p.BoolVar(&a.json, "json", false, a.say("flag.json"))
 	for _, add := range []func() []*cobra.Command{
 		a.runCommands, a.containerCommands, a.logCommands, a.execCommands, a.copyCommands, a.statsCommands,
-		a.appCommands, a.serviceCommands, a.imageCommands, a.volumeCommands,
-		a.peopleCommands, a.clusterCommands, a.recordCommands, a.loginCommands, a.certificateCommands, a.otherCommands,
+		a.appCommands, a.serviceCommands, a.imageCommands, a.repositoryCommands, a.volumeCommands,
+		a.peopleCommands, a.clusterCommands, a.recordCommands, a.loginCommands, a.certificateCommands, a.upstreamCommands, a.otherCommands,
 	} {
 		root.AddCommand(add()...)
 	}

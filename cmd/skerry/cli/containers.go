@@ -475,11 +475,11 @@ func (a *app) commitCommand() *cobra.Command {
 		in.Image = args[1]
 		pause := !noPause
 		in.Pause = &pause
-		img, err := answer[model.Image](conn.CommitContainer(cmd.Context(), ct.ID, &client.CommitContainerParams{Tenant: ct.TenantID}, in))
+		got, err := answer[client.PushResult](conn.CommitContainer(cmd.Context(), ct.ID, &client.CommitContainerParams{Tenant: ct.TenantID}, in))
 		if err != nil {
 			return err
 		}
-		return a.one(img, familiar(img.Name)+" "+img.Digest)
+		return a.one(got, got.Name+" "+got.Digest)
 	})
 	c.Args = a.exactly(2)
 	c.Flags().StringVarP(&in.Message, "message", "m", "", a.say("flag.message"))

@@ -46,6 +46,9 @@ func (a *app) imageCommands() []*cobra.Command {
 	ls.Args = a.exactly(0)
 	ls.Flags().BoolVarP(&quiet, "quiet", "q", false, a.say("flag.quiet"))
 	inspect := a.Command("inspect NAME", "image.inspect", func(cmd *cobra.Command, args []string) error {
+		if m, err := a.tagged(cmd.Context(), args[0]); err != nil || m != nil {
+			return a.shown(m, err)
+		}
 		d, err := a.image(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -59,17 +62,23 @@ func (a *app) imageCommands() []*cobra.Command {
 		if err != nil {
 			return err
 		}
-		return removeEach(a, args, func(w string) (model.Image, error) {
+		return removeEach(a, args, func(w string) (any, error) {
+			if m, err := a.tagged(cmd.Context(), w); err != nil || m != nil {
+				if err != nil {
+					return nil, err
+				}
+				return a.untag(cmd.Context(), w, m)
+			}
 			d, err := a.image(cmd.Context(), w)
 			if err != nil {
-				return model.Image{}, err
+				return nil, err
 			}
 			return d.Image, done(c.DeleteImage(cmd.Context(), d.Image.ID, &client.DeleteImageParams{Tenant: d.Image.TenantID}))
 		})
 	})
 	rm.Args = a.atLeast(1)
 	rm.ValidArgsFunction = a.complete(a.imageNames)
-	return []*cobra.Command{a.group("image", "image", ls, a.pullCommand(), a.importCommand(), a.exportCommand(), rm, inspect)}
+	return []*cobra.Command{a.group("image", "image", ls, a.pullCommand(), a.pushCommand(), a.importCommand(), a.exportCommand(), rm, inspect)}
 }
 
 // removeEach removes things one by one, goes on after a failure, and says all.
@@ -222,11 +231,7 @@ func (a *app) exportCommand() *cobra.Command {
 			}
 			out = "-"
 		}
-		d, err := a.image(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		resp, err := streamed(conn.ExportImage(cmd.Context(), d.Image.ID, &client.ExportImageParams{Tenant: d.Image.TenantID}))
+		resp, what, err := a.exported(cmd.Context(), conn, args[0])
 		if err != nil {
 			return err
 		}
@@ -238,12 +243,39 @@ func (a *app) exportCommand() *cobra.Command {
 		if err := writeFile(out, resp.Body); err != nil {
 			return err
 		}
-		return a.one(d.Image, out)
+		return a.one(what, out)
 	})
 	c.Args = a.exactly(1)
 	c.Flags().StringVarP(&out, "output", "o", "", a.say("flag.output"))
 	c.ValidArgsFunction = a.complete(a.imageNames)
 	return c
+}
+
+// exported opens the tar of a repository's tag or of an image.
+func (a *app) exported(ctx context.Context, conn *conn, word string) (*http.Response, any, error) {
+	m, err := a.tagged(ctx, word)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m != nil {
+		_, reference := splitReference(word)
+		resp, err := streamed(conn.ExportManifest(ctx, m.Repository, reference, &client.ExportManifestParams{}))
+		return resp, m, err
+	}
+	d, err := a.image(ctx, word)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := streamed(conn.ExportImage(ctx, d.Image.ID, &client.ExportImageParams{Tenant: d.Image.TenantID}))
+	return resp, d.Image, err
+}
+
+// shown prints a repository's image as JSON.
+func (a *app) shown(m *client.ManifestDetail, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.printJSON(m)
 }
 
 // writeFile writes beside the target and renames, so that an interrupted

@@ -315,5 +315,5 @@ func familiar(name string) string {
 	if s, ok := strings.CutPrefix(name, "docker.io/library/"); ok {
 		return s
 	}
-	return strings.TrimPrefix(name, "docker.io/")
+	return strings.TrimPrefix(strings.TrimPrefix(name, model.RegistryHost+"/"), "docker.io/")
 }

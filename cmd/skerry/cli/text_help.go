@@ -25,7 +25,7 @@ var commandTexts = map[string]text{
 	"restart":  {"Stop containers and start them again.", "重启容器。"},
 	"kill":     {"Send a signal to containers.", "向容器发送信号。"},
 	"rm":       {"Remove containers; the only container of an app takes the app with it.", "删除容器；应用唯一的容器连同应用一起删除。"},
-	"commit":   {"Make an image from a container's layer.", "把容器的文件层做成镜像。"},
+	"commit":   {"Make an image from a container's layer, as a tag in a repository of this cluster.", "把容器的文件层做成镜像，作为集群镜像仓库中的一个标签。"},
 
 	"app":             {"Apps: stacks of services from a compose file.", "应用：由 compose 文件定义的一组服务。"},
 	"app.deploy":      {"Create an app from a compose file, or put a new revision in force.", "按 compose 文件创建应用，或使新版本生效。"},
@@ -51,7 +51,7 @@ var commandTexts = map[string]text{
 	"image.pull":    {"Fetch an image from its registry.", "从镜像仓库拉取镜像。"},
 	"image.import":  {"Import image archives (docker save or OCI layout; plain, gz or zst).", "导入镜像归档（docker save 或 OCI 布局；可为 gz 或 zst）。"},
 	"image.export":  {"Write an image as an archive.", "把镜像写成归档。"},
-	"image.rm":      {"Remove image names; the content goes with its last name.", "删除镜像名称；最后一个名称删除时内容一并删除。"},
+	"image.rm":      {"Remove image names, or tags of repositories; the content goes with its last name.", "删除镜像名称或仓库标签；最后一个名称删除时内容一并删除。"},
 	"image.inspect": {"Show an image as JSON.", "以 JSON 显示镜像。"},
 
 	"volume":         {"Volumes: data that outlives containers.", "数据卷：比容器存活更久的数据。"},
@@ -204,6 +204,8 @@ var sentences = func() map[string]text {
 	all := maps.Clone(catalogue)
 	maps.Copy(all, commandTexts)
 	maps.Copy(all, certificateTexts)
+	maps.Copy(all, registryTexts)
+	maps.Copy(all, upstreamTexts)
 	maps.Copy(all, referenceTexts)
 	for name, t := range flagTexts {
 		all["flag."+name] = t
