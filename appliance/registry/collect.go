@@ -34,7 +34,7 @@ const (
 	graceContent = time.Hour
 	// settling is how long a record of the engine may be without a row: it is
 	// written first.
-	settling = 10 * time.Second
+	settling = 5 * time.Second
 	// unlinkBatch keeps the commands of the collector small.
 	unlinkBatch = 500
 )
