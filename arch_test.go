@@ -38,6 +38,7 @@ var borders = map[string][]string{
 	"github.com/coreos/go-iptables":         {"netfw/"},
 	"github.com/gin-gonic/gin":              {"appliance/api"},
 	"github.com/compose-spec/compose-go/v2": {"appliance/compose"},
+	"github.com/prometheus/prometheus":      {"appliance/observe"},
 }
 
 // pure lists the packages that decide and never act: no I/O, clock, randomness

@@ -151,6 +151,12 @@ func TestFileBrowser(t *testing.T) {
 		must(204, "DELETE", "/containers/web/files?path=/data/d&recursive=true", "")
 		must(404, "GET", "/volumes/data/file?path=/d/f", "")
 	}
+	// What was read and changed is on record, by place and path.
+	n.Eventually(10*time.Second, "the audit has it", func() bool {
+		l := fetch[api.AuditList](t, n, "/audit?operation=readVolumeFile&limit=100")
+		w := fetch[api.AuditList](t, n, "/audit?operation=deleteContainerFile&limit=100")
+		return len(l.Items) >= 2 && strings.Contains(l.Items[len(l.Items)-1].Object, "data:/a\nb 🦭") && len(w.Items) >= 6
+	})
 	n.OK("start", "web")
 	n.Eventually(10*time.Second, "it runs with the file", func() bool {
 		out, status := n.Try("exec", "web", "sh", "-c", "cat /data/a*")
