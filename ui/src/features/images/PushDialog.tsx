@@ -1,11 +1,11 @@
-import { App as AntApp, Collapse, Form, Input, Modal } from 'antd'
+import { App as AntApp, Form, Input, Modal } from 'antd'
 import { useTranslation } from 'react-i18next'
 import type { Image } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { parseImage } from '@/shared/lib/image'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
-import { SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
 import { Steps } from '@/shared/ui/Steps'
 import { usePush } from './queries'
 
@@ -60,22 +60,10 @@ export function PushDialog({ image, onClose }: { image: Image; onClose: () => vo
             </Form.Item>
           </div>
         )}
-        <Collapse
-          ghost
-          size="small"
-          items={[
-            {
-              key: 'same',
-              label: t('sameAs.title'),
-              children: (
-                <SameAsPanel
+        <FoldedSameAs
                   cli={commandLine('skerry', 'image', 'push', ...(foreign && username ? ['-u', username] : []), image.name, to || 'NAME:TAG')}
                   api={curl({ method: 'POST', path: `/images/${encodeURIComponent(image.name)}/pushes`, json: { to: to || 'NAME:TAG', ...(foreign && username ? { username, password: 'PASSWORD' } : {}) } })}
                 />
-              ),
-            },
-          ]}
-        />
       </Form>
       {push.isPending && <Steps steps={steps} />}
     </Modal>

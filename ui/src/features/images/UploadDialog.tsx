@@ -1,11 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { Button, Collapse, Form, Input, Modal } from 'antd'
+import { Button, Form, Input, Modal } from 'antd'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { formatBytes } from '@/shared/lib/format'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { DeleteOutlined, UploadOutlined } from '@/shared/ui/icons'
-import { SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
 import { looksLikeArchive, startUpload } from './upload'
 
 /** Chooses archives and begins their uploads; these go on as tasks when the dialog is closed. */
@@ -83,22 +83,10 @@ export function UploadDialog({ dropped, onClose }: { dropped?: File[]; onClose: 
           <Input id="archive-name" value={name} disabled={files.length > 1} onChange={(event) => setName(event.target.value)} spellCheck={false} placeholder="team/app:1.0" />
         </Form.Item>
       </Form>
-      <Collapse
-        ghost
-        size="small"
-        items={[
-          {
-            key: 'same',
-            label: t('sameAs.title'),
-            children: (
-              <SameAsPanel
+      <FoldedSameAs
                 cli={commandLine('skerry', 'image', 'import', ...(name.trim() ? ['-n', name.trim()] : []), first)}
                 api={curl({ method: 'POST', path: `/image-imports${name.trim() ? `?name=${encodeURIComponent(name.trim())}` : ''}`, file: first }).replace('-T', "-H 'Content-Type: application/x-tar' \\\n  -T")}
               />
-            ),
-          },
-        ]}
-      />
     </Modal>
   )
 }

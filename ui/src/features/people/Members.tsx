@@ -12,7 +12,8 @@ import { ConfirmDialog } from '@/shared/ui/ConfirmDialog'
 import { EmptyState } from '@/shared/ui/EmptyState'
 import { Section } from '@/shared/ui/Page'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
-import { SameAs, SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
+import { SameAs } from '@/shared/ui/SameAs'
 import { membersQuery, useRemoveMember, useSetMember } from './queries'
 import { tenantRoles } from './rules'
 
@@ -115,7 +116,7 @@ function AddMember({ tenant, present, onClose }: { tenant: TenantLike; present: 
           <Select options={tenantRoles.map((each) => ({ value: each, label: t(`role.${each}`) }))} />
         </Form.Item>
       </Form>
-      <SameAsPanel cli={commandLine('skerry', 'user', 'grant', user || 'NAME', `${tenant.name}=${role}`)} api={curl({ method: 'PUT', path: `/tenants/${encodeURIComponent(tenant.name)}/members/${encodeURIComponent(user || 'NAME')}`, json: { role } })} />
+      <FoldedSameAs cli={commandLine('skerry', 'user', 'grant', user || 'NAME', `${tenant.name}=${role}`)} api={curl({ method: 'PUT', path: `/tenants/${encodeURIComponent(tenant.name)}/members/${encodeURIComponent(user || 'NAME')}`, json: { role } })} />
     </Modal>
   )
 }

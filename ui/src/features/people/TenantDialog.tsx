@@ -4,7 +4,7 @@ import type { Tenant } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
-import { SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
 import { useSaveTenant } from './queries'
 import { tenantName } from './rules'
 
@@ -28,7 +28,7 @@ export function TenantDialog({ tenant, onClose, onSaved }: { tenant?: Tenant; on
           <Input autoComplete="off" />
         </Form.Item>
       </Form>
-      <SameAsPanel
+      <FoldedSameAs
         cli={tenant ? undefined : commandLine('skerry', 'tenant', 'create', ...(displayName ? ['--display-name', displayName] : []), name || 'NAME')}
         api={tenant ? curl({ method: 'PUT', path: `/tenants/${encodeURIComponent(tenant.name)}`, json: { ...tenant.spec, displayName } }) : curl({ method: 'POST', path: '/tenants', json: { name: name || 'NAME', spec: { displayName: displayName || undefined } } })}
       />

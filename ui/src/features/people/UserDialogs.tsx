@@ -9,7 +9,8 @@ import '@/shared/ui/artifacts.css'
 import { ConfirmDialog } from '@/shared/ui/ConfirmDialog'
 import { DeleteOutlined, PlusOutlined } from '@/shared/ui/icons'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
-import { SameAs, SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
+import { SameAs } from '@/shared/ui/SameAs'
 import { PasswordField } from './PasswordField'
 import { useCreateUser, useDisableUser, useRemoveUser, useResetPassword, useUpdateUser } from './queries'
 import { platformRoles, rolesOf, rowsOf, shortestPassword, tenantRoles, userName, type RoleRow } from './rules'
@@ -113,7 +114,7 @@ function Fields({ user, pending, error, onSubmit, onClose }: { user?: User; pend
           </Form.List>
         </Form.Item>
       </Form>
-      <SameAsPanel
+      <FoldedSameAs
         cli={
           user
             ? undefined
@@ -159,7 +160,7 @@ export function ResetPasswordDialog({ user, onClose }: { user: User; onClose: ()
           <PasswordField />
         </Form.Item>
       </Form>
-      <SameAsPanel cli={commandLine('skerry', 'user', 'reset-password', user.name)} api={curl({ method: 'PUT', path: `/users/${encodeURIComponent(user.name)}/password`, json: { password: 'PASSWORD' } })} />
+      <FoldedSameAs cli={commandLine('skerry', 'user', 'reset-password', user.name)} api={curl({ method: 'PUT', path: `/users/${encodeURIComponent(user.name)}/password`, json: { password: 'PASSWORD' } })} />
     </Modal>
   )
 }

@@ -49,7 +49,7 @@ export default function UsersPage() {
       ),
     },
     { key: 'platform', title: t('user.platformRole'), responsive: ['sm'], render: (_, user) => (user.spec.platformRole ? t(`role.${user.spec.platformRole}`) : '–') },
-    { key: 'tenants', title: t('user.tenantRoles'), responsive: ['md'], render: (_, user) => Object.entries(user.spec.tenants ?? {}).map(([id, role]) => <div key={id}>{`${tenantName(id)}: ${t(`role.${role}`)}`}</div>) },
+    { key: 'tenants', title: t('user.tenantRoles'), responsive: ['md'], render: (_, user) => (Object.keys(user.spec.tenants ?? {}).length === 0 ? '–' : Object.entries(user.spec.tenants ?? {}).map(([id, role]) => <div key={id}>{`${tenantName(id)}: ${t(`role.${role}`)}`}</div>)) },
     { key: 'sessions', title: t('user.sessions'), align: 'right', responsive: ['lg'], render: (_, user) => <span className="sk-number">{user.status.sessions}</span> },
     { key: 'age', title: t('column.age'), align: 'right', responsive: ['lg'], render: (_, user) => <span className="sk-nowrap"><Time at={user.createdAt} /></span> },
     {

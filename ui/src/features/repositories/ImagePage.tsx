@@ -16,10 +16,11 @@ import { Digest } from '@/shared/ui/Digest'
 import { ConfigFacts, LayerList, UsedByList, Values } from '@/shared/ui/ImageParts'
 import { Facts, Page, PageSkeleton, Section } from '@/shared/ui/Page'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
-import { SameAs, SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
+import { SameAs } from '@/shared/ui/SameAs'
 import { Time } from '@/shared/ui/Time'
 import { callPath, imagePath, repositoryPath, tagName } from './paths'
-import { PushGuide } from './PushGuide'
+import { PullGuide } from './PushGuide'
 import { manifestQuery, repositoryQuery, usePutTag } from './queries'
 import { RemoveImageDialog } from './RemoveDialogs'
 
@@ -129,7 +130,7 @@ function Detail({ repository, manifest, reference, shown }: { repository: Reposi
             <LayerList layers={layers} />
           </Section>
           <Section title={t('guide.pull')}>
-            <PushGuide path={repository.path} writable={false} reference={reference} />
+            <PullGuide path={repository.path} reference={reference} name={runnable ? manifest.name : undefined} more={`${repositoryPath(repository)}?tab=push`} />
           </Section>
         </div>
         <div>
@@ -230,7 +231,7 @@ function TagDialog({ repository, manifest, onClose }: { repository: Repository; 
           <Input autoFocus spellCheck={false} autoCapitalize="none" placeholder="stable" />
         </Form.Item>
       </Form>
-      <SameAsPanel api={curl({ method: 'PUT', path: `${callPath(repository)}/tags/${tag || 'TAG'}`, json: { digest: manifest.digest } })} />
+      <FoldedSameAs api={curl({ method: 'PUT', path: `${callPath(repository)}/tags/${tag || 'TAG'}`, json: { digest: manifest.digest } })} />
     </Modal>
   )
 }

@@ -23,8 +23,8 @@ export function RemoveTagsDialog({ repository, tags, onClose, onRemoved }: { rep
   const used = tags.filter((tag) => tag.inUse)
   const digests = [...new Set(tags.map((tag) => tag.digest))]
   const details = useQueries({ queries: (digests.length <= askedFor ? digests : []).map((digest) => manifestQuery(repository.id, digest)) })
-  // What other tags name stays, so it frees nothing.
-  const going = new Set(tags.map((tag) => tag.name))
+  // What other tags name or something runs stays, so it frees nothing.
+  const going = new Set(tags.filter((tag) => !tag.inUse).map((tag) => tag.name))
   const known = details.flatMap(({ data }) => (data ? [data] : []))
   const frees = known.filter((manifest) => manifest.tags.every((tag) => going.has(tag))).reduce((sum, manifest) => sum + (manifest.freesBytes ?? 0), 0)
   const refused = remove.data?.refused ?? []

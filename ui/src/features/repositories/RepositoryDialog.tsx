@@ -5,7 +5,7 @@ import { asProblem } from '@/api/problem'
 import { useTenantInView } from '@/api/registry'
 import { curl } from '@/shared/lib/shell'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
-import { SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
 import { callPath, repositoryName } from './paths'
 import { useCreateRepository, useUpdateRepository } from './queries'
 import { visibilities } from './VisibilityTag'
@@ -102,7 +102,7 @@ function Fields({ repository, error, pending, onSubmit, onClose }: { repository?
           <Input.TextArea autoSize={{ minRows: 2, maxRows: 8 }} />
         </Form.Item>
       </Form>
-      <SameAsPanel
+      <FoldedSameAs
         api={repository ? curl({ method: 'PUT', path: callPath(repository), json: { ...repository.spec, ...spec } }) : curl({ method: 'POST', path: '/repositories', json: { name, spec } })}
       />
     </Modal>

@@ -12,7 +12,8 @@ import { CopyButton } from '@/shared/ui/CopyButton'
 import { Facts, Section } from '@/shared/ui/Page'
 import { PemField } from '@/shared/ui/PemField'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
-import { SameAs, SameAsPanel } from '@/shared/ui/SameAs'
+import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
+import { SameAs } from '@/shared/ui/SameAs'
 import { Time } from '@/shared/ui/Time'
 import { certificateQuery, usePutCertificate, useResetCertificate } from './queries'
 
@@ -67,7 +68,7 @@ export function CertificateSection() {
           />
           <div>
             <span className="sk-muted">{t('certificate.names')}</span>
-            <div>{shown.names.length > 0 ? shown.names.map((name) => <Tag key={name}>{name}</Tag>) : '–'}</div>
+            <div className="sk-tags">{shown.names.length > 0 ? shown.names.map((name) => <Tag key={name}>{name}</Tag>) : '–'}</div>
           </div>
           <div>
             <span className="sk-muted">{t('certificate.fingerprint')}</span>
@@ -160,7 +161,7 @@ function UploadCertificate({ onClose }: { onClose: () => void }) {
           <PemField label={t('certificate.key')} placeholder="-----BEGIN PRIVATE KEY-----" rows={5} secret />
         </Form.Item>
       </Form>
-      <SameAsPanel
+      <FoldedSameAs
         api={`jq -n --rawfile c fullchain.pem --rawfile k key.pem '{certificate: $c, key: $k}' | \\\n  curl -X PUT ${location.origin}/api/v1/certificate \\\n  -H "Authorization: Bearer $SKERRY_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d @-`}
       />
     </Modal>

@@ -70,7 +70,7 @@ export function ConfigFacts({ config }: { config: ConfigLike }) {
     { label: t('artifact.command'), value: words(config.command) },
     { label: t('artifact.workingDir'), value: config.workingDir && <code>{config.workingDir}</code> },
     { label: t('artifact.user'), value: config.user && <code>{config.user}</code> },
-    { label: t('artifact.ports'), value: config.exposedPorts?.length ? config.exposedPorts.map((port) => <Tag key={port}>{port}</Tag>) : null },
+    { label: t('artifact.ports'), value: config.exposedPorts?.length ? <span className="sk-tags">{config.exposedPorts.map((port) => <Tag key={port}>{port}</Tag>)}</span> : null },
     { label: t('artifact.volumes'), value: words(config.volumes) },
     { label: t('artifact.stopSignal'), value: config.stopSignal },
     { label: t('artifact.platform'), value: [config.os, config.architecture].filter(Boolean).join('/') },

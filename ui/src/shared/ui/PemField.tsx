@@ -56,7 +56,8 @@ export function PemField({ id, value, onChange, label, placeholder, rows, secret
         <input
           ref={file}
           type="file"
-          hidden
+          tabIndex={-1}
+          style={{ display: 'none' }}
           aria-label={t('pem.fileOf', { name: label })}
           onChange={(event) => {
             void take(event.target.files?.[0])

@@ -5,7 +5,7 @@ import './artifacts.css'
 import { CodeLines } from './CodeLines'
 import { CopyButton } from './CopyButton'
 import { ProblemAlert, type ProblemLike } from './ProblemAlert'
-import { SameAsPanel } from './SameAs'
+import { FoldedSameAs } from './FoldedSameAs'
 
 /** The roles that a token may have; it never does more than the person whose it is. */
 export const tokenRoles = ['admin', 'auditor', 'owner', 'developer', 'viewer'] as const
@@ -94,7 +94,7 @@ export function TokenDialog({
         </div>
       </Form>
       {shown && (
-        <SameAsPanel
+        <FoldedSameAs
           cli={commandLine('skerry', 'api-token', 'create', '--role', shown.role, ...(shown.ttlSeconds ? ['--ttl', `${shown.ttlSeconds / 86_400}d`] : []), ...(shown.tenant ? ['--tenant', tenants.find(({ id }) => id === shown.tenant)?.name ?? shown.tenant] : []), shown.name || 'NAME')}
           api={curl({ method: 'POST', path: '/api-tokens', json: { ...shown, name: shown.name || 'NAME' } })}
         />

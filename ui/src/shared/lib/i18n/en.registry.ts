@@ -89,7 +89,9 @@ export const registry = {
   guide: {
     client: 'Client',
     downloadCa: 'CA certificate',
+    deploy: 'Run it here:',
     fingerprint: 'Fingerprint of the CA:',
+    first: 'How to trust the registry and sign in first',
     host: 'Address of the registry',
     login: 'Sign in',
     loginHelp: 'With your password, or with an API token as the password: any user name goes with a token.',

@@ -90,7 +90,9 @@ export const registry: Words<typeof en> = {
   guide: {
     client: '客户端',
     downloadCa: 'CA 证书',
+    deploy: '在这里运行：',
     fingerprint: 'CA 的指纹：',
+    first: '如何先信任镜像仓库并登录',
     host: '镜像仓库的地址',
     login: '登录',
     loginHelp: '使用您的密码，或以 API 令牌作为密码；使用令牌时用户名可以任意填写。',
