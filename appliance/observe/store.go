@@ -33,6 +33,7 @@ const (
 
 // The labels of a stored series.
 const (
+	labelMetric  = "__name__"
 	labelKind    = "kind"
 	labelID      = "id"
 	labelService = "service"
@@ -251,12 +252,12 @@ func (s *store) add(ctx context.Context, batch []point) (err error) {
 	return nil
 }
 
-func labelsOf(p *point, max bool) labels.Labels {
+func labelsOf(p *point, highest bool) labels.Labels {
 	of := "avg"
-	if max {
+	if highest {
 		of = "max"
 	}
-	return labels.FromStrings(labels.MetricName, p.metric.String(), labelKind, kindNames[p.kind], labelID, p.id,
+	return labels.FromStrings(labelMetric, p.metric.String(), labelKind, kindNames[p.kind], labelID, p.id,
 		labelService, p.svc, labelName, strings.ToValidUTF8(p.name, "\uFFFD"), labelOf, of)
 }
 
@@ -308,7 +309,7 @@ func (s *store) each(ctx context.Context, kind Kind, id string, from, to int64, 
 	for set.Next() {
 		series := set.At()
 		l := series.Labels()
-		m, ok := metricOf(l.Get(labels.MetricName))
+		m, ok := metricOf(l.Get(labelMetric))
 		if !ok {
 			continue // of another version
 		}
