@@ -51,7 +51,7 @@ export default function ListPage() {
       {
         key: 'name',
         title: t('column.name'),
-        width: wide ? 'minmax(220px, 2fr)' : 'minmax(0, 1fr)',
+        width: wide ? 'minmax(172px, 2fr)' : 'minmax(0, 1fr)',
         sortable: true,
         render: (container) => (
           <span className="sk-ct-name">
@@ -62,11 +62,11 @@ export default function ListPage() {
           </span>
         ),
       },
-      { key: 'image', title: t('column.image'), width: 'minmax(110px, 1.3fr)', from: 'md', sortable: true, render: ({ spec }) => <span title={spec.image}>{shortImage(spec.image)}</span> },
+      { key: 'image', title: t('column.image'), width: 'minmax(90px, 1.2fr)', from: 'md', sortable: true, render: ({ spec }) => <span title={spec.image}>{shortImage(spec.image)}</span> },
       {
         key: 'service',
         title: t('containers.service'),
-        width: 'minmax(100px, 1.2fr)',
+        width: 'minmax(90px, 1.1fr)',
         from: 'lg',
         sortable: true,
         render: (container) => (
@@ -76,15 +76,15 @@ export default function ListPage() {
           </>
         ),
       },
-      { key: 'node', title: t('column.node'), width: 'minmax(80px, 0.8fr)', from: 'xl', sortable: true, render: ({ assign }) => (assign.nodeId ? <Link to={`/nodes/${encodeURIComponent(nodeNames.get(assign.nodeId) ?? assign.nodeId)}`}>{nodeNames.get(assign.nodeId) ?? assign.nodeId}</Link> : '–') },
-      { key: 'cpu', title: t('measure.cpuShort'), width: '128px', from: 'md', align: 'right', render: (container) => <CpuSpark container={container} /> },
-      { key: 'memory', title: t('measure.memory'), width: '142px', from: 'md', align: 'right', render: (container) => <MemorySpark container={container} /> },
-      { key: 'ports', title: t('column.ports'), width: '104px', from: 'lg', render: (container) => <Ports ports={ports.data?.get(container.serviceId)} /> },
-      { key: 'age', title: t('column.age'), width: '112px', from: 'lg', align: 'right', sortable: true, render: ({ createdAt }) => <Time at={createdAt} /> },
+      { key: 'node', title: t('column.node'), width: 'minmax(80px, 0.8fr)', from: 'xxl', sortable: true, render: ({ assign }) => (assign.nodeId ? <Link to={`/nodes/${encodeURIComponent(nodeNames.get(assign.nodeId) ?? assign.nodeId)}`}>{nodeNames.get(assign.nodeId) ?? assign.nodeId}</Link> : '–') },
+      { key: 'cpu', title: t('measure.cpuShort'), width: '106px', from: 'md', align: 'right', render: (container) => <CpuSpark container={container} /> },
+      { key: 'memory', title: t('measure.memory'), width: '126px', from: 'md', align: 'right', render: (container) => <MemorySpark container={container} /> },
+      { key: 'ports', title: t('column.ports'), width: '64px', from: 'lg', render: (container) => <Ports ports={ports.data?.get(container.serviceId)} /> },
+      { key: 'age', title: t('column.age'), width: '100px', from: 'lg', align: 'right', sortable: true, render: ({ createdAt }) => <Time at={createdAt} /> },
       {
         key: 'actions',
         title: <span className="sk-visually-hidden">{t('column.actions')}</span>,
-        width: '68px',
+        width: '62px',
         align: 'right',
         render: ({ name }) => (
           <span className="sk-ct-links">

@@ -17,11 +17,12 @@ export function RemoveDialog({ chosen, all, onClose, onRemoved }: { chosen: Cont
   const [refused, setRefused] = useState<Refusal[]>([])
   const { apps, replaced, running } = removal(left, all)
   const [first] = refused
+  const one = left.length === 1
   const problem = first ? asProblem(first.error) : null
   return (
     <ConfirmDialog
-      title={t('containers.removeTitle', { count: left.length, name: left[0]?.name ?? '' })}
-      submit={t('containers.removeSome', { count: left.length })}
+      title={one ? t('containers.removeOne', { name: left[0]?.name ?? '' }) : t('containers.removeTitle', { count: left.length })}
+      submit={one ? t('action.remove') : t('containers.removeSome', { count: left.length })}
       pending={bulk.isPending}
       problem={problem && first ? { message: refused.length > 1 ? `${first.container.name}: ${problem.message} (${t('containers.someRefused', { count: refused.length })})` : problem.message, code: problem.code, requestId: problem.requestId } : null}
       extra={<SameAs compact cli={commandLine('skerry', 'rm', running > 0 && '-f', ...left.map(({ name }) => name))} />}
@@ -41,7 +42,7 @@ export function RemoveDialog({ chosen, all, onClose, onRemoved }: { chosen: Cont
         )
       }
     >
-      {running > 0 && <p>{t('containers.removeRunning', { count: running })}</p>}
+      {running > 0 && <p>{one ? t('containers.removeRuns') : t('containers.removeRunning', { count: running })}</p>}
       <p>{t('containers.removeLayer', { count: left.length })}</p>
       {replaced > 0 && <p>{t('containers.removeReplaced', { count: replaced })}</p>}
       {apps.length > 0 && <p>{t('containers.removeApps', { count: apps.length, names: apps.slice(0, 6).join(', ') + (apps.length > 6 ? ' …' : '') })}</p>}

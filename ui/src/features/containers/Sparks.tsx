@@ -43,7 +43,7 @@ function Cell({ values, text, top }: { values: (number | null)[] | undefined; te
   const highest = Math.max(...values.map((value) => value ?? 0))
   return (
     <span className="sk-sparkcell">
-      <Sparkline values={values} top={top && highest > top / 3 ? top : undefined} width={56} />
+      <Sparkline values={values} top={top && highest > top / 3 ? top : undefined} width={48} />
       <span className="sk-number">{text(last)}</span>
     </span>
   )

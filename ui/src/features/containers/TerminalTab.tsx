@@ -48,7 +48,7 @@ export default function TerminalTab({ container }: { container: Container }) {
         <span className="sk-log-gap" />
         <SameAs compact cli={mode === 'attach' ? commandLine('skerry', 'attach', container.name) : commandLine('skerry', 'exec', '-it', container.name, ...shown)} />
       </div>
-      {mode === 'attach' && <p className="sk-muted sk-term-note">{t(stdin ? 'terminal.attachNote' : 'terminal.attachReadOnly')}</p>}
+      {mode === 'attach' && <p className="sk-muted sk-term-note">{stdin ? t('terminal.attachNote') : t('terminal.attachReadOnly')}</p>}
       {mode === 'command' && !running ? (
         <p className="sk-muted">{t('terminal.commandHelp')}</p>
       ) : (

@@ -98,7 +98,7 @@ function Overview({ volume }: { volume: Volume }) {
             <p className="sk-muted">{t('volumes.notMeasured')}</p>
           ) : (
             <div className="sk-meters">
-              <Meter label={t('volumes.used')} value={volume.status.usedBytes} format={formatBytes} />
+              <Meter label={t('volumes.used')} value={volume.status.usedBytes} limit={stats.data?.diskTotalBytes} hideLimit format={formatBytes} />
               {stats.data && <Meter label={t('volumes.disk', { node: node?.name ?? volume.nodeId })} value={stats.data.diskUsedBytes} limit={stats.data.diskTotalBytes} format={formatBytes} />}
             </div>
           )}

@@ -122,7 +122,7 @@ function Plain({ data, range, title, parts, limit, whole }: { data: MetricsLike;
     return {
       ...frameOf(data, range, unit, t, language),
       lines: found.map(({ part, series }) => ({ name: part.name, values: series.values, tone: part.tone, area: part.area })),
-      limits: limit && limit > 0 ? [{ name: whole ? t('charts.whole') : t('charts.limit'), value: limit }] : [],
+      limits: limit && limit > 0 ? [{ name: whole ? t('charts.whole') : t('charts.limit'), value: limit, whole }] : [],
     }
     // The parts are made anew at each drawing; their names say whether they are others.
     // eslint-disable-next-line react-hooks/exhaustive-deps

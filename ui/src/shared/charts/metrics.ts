@@ -169,5 +169,5 @@ export function runsOf(values: (number | null)[]): [number, number][][] {
 
 /** The range that a word in the address means; the live one when it means none. */
 export function rangeOf(word: string | null): MetricsRange {
-  return word !== null && word in ranges ? (word as MetricsRange) : '15m'
+  return word !== null && Object.hasOwn(ranges, word) ? (word as MetricsRange) : '15m'
 }

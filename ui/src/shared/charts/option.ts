@@ -14,7 +14,7 @@ export interface ChartSpec {
   /** What lies between the least and the highest of several. */
   band?: { name: string; min: (number | null)[]; max: (number | null)[]; tone: Tone }
   /** Lines that must not be crossed. */
-  limits: { name: string; value: number }[]
+  limits: { name: string; value: number; /** All there is: a fact, not a bound that somebody set. */ whole?: boolean }[]
   unit: 'cores' | 'bytes' | 'bytesPerSecond' | 'count'
   format: (value: number) => string
   /** Wall-clock words of a moment, for the axis and for the tooltip. */
@@ -69,14 +69,15 @@ export function optionOf(spec: ChartSpec, scheme: Scheme): EChartsCoreOption {
     silent: true,
   })
   const shown = spec.limits.filter(({ value }) => value <= top)
+  const bound = shown.some(({ whole }) => whole) ? set.muted : set.red
   const markLine =
     shown.length === 0
       ? undefined
       : {
           silent: true,
           symbol: 'none',
-          label: { show: true, position: 'insideEndTop', distance: [0, 2], color: set.red, fontSize: 11, fontFamily, formatter: ({ name }: { name: string }) => name },
-          lineStyle: { color: set.red, width: 1, type: 'dashed', opacity: 0.9 },
+          label: { show: true, position: 'insideEndTop', distance: [0, 2], color: bound, fontSize: 11, fontFamily, formatter: ({ name }: { name: string }) => name },
+          lineStyle: { color: bound, width: 1, type: 'dashed', opacity: 0.9 },
           data: shown.map(({ name, value }) => ({ name, yAxis: value })),
         }
   const band = spec.band
@@ -107,7 +108,7 @@ export function optionOf(spec: ChartSpec, scheme: Scheme): EChartsCoreOption {
       axisLine: { lineStyle: { color: set.line } },
       axisTick: { show: false },
       splitLine: { show: false },
-      axisLabel: { color: set.muted, fontSize: 11, hideOverlap: true, showMinLabel: false, formatter: (ms: number) => spec.clock(ms, false) },
+      axisLabel: { color: set.muted, fontSize: 11, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: (ms: number) => spec.clock(ms, false) },
     },
     yAxis: {
       type: 'value',
@@ -155,6 +156,6 @@ export function tooltipOf(spec: ChartSpec, index: number, scheme: Scheme): HTMLE
     const value = values[index] ?? null
     if (value !== null) row(name, spec.format(value), tone, false)
   }
-  for (const { name, value } of spec.limits) row(name, spec.format(value), 'red', false)
+  for (const { name, value, whole } of spec.limits) row(name, spec.format(value), whole ? 'grey' : 'red', false)
   return box
 }

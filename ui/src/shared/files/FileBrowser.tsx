@@ -117,7 +117,7 @@ export function FileBrowser({ store, place, onPlace, to, same, readOnly, note }:
           return (
             <span className="sk-nowrap">
               {fetchFrom && (
-                <Button type="text" icon={<DownloadOutlined />} href={fetchFrom} download={entry.type === 'folder' ? `${entry.name}.tar` : entry.name} aria-label={t(entry.type === 'folder' ? 'files.downloadFolder' : 'files.download', { name: entry.name })} />
+                <Button type="text" icon={<DownloadOutlined />} href={fetchFrom} download={entry.type === 'folder' ? `${entry.name}.tar` : entry.name} aria-label={entry.type === 'folder' ? t('files.downloadFolder', { name: entry.name }) : t('files.download', { name: entry.name })} />
               )}
               {!readOnly && !entry.mount && <Button type="text" icon={<DeleteOutlined />} aria-label={t('files.remove', { name: entry.name })} onClick={() => setRemoving(entry)} />}
             </span>

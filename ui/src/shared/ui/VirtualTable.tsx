@@ -11,7 +11,7 @@ export interface VirtualColumn<Row> {
   width: string
   align?: 'right'
   /** Shown from this width on; absent: always. */
-  from?: 'sm' | 'md' | 'lg' | 'xl'
+  from?: 'sm' | 'md' | 'lg' | 'xl' | 'xxl'
   sortable?: boolean
   render: (row: Row) => ReactNode
 }
@@ -54,7 +54,7 @@ export function VirtualTable<Row>({
   const body = useRef<HTMLDivElement>(null)
   const [margin, setMargin] = useState(0)
   const visible = columns.filter(({ from }) => !from || screens[from])
-  const tracks = `${onSelect ? '40px ' : ''}${visible.map(({ width }) => width).join(' ')}`
+  const tracks = `${onSelect ? '20px ' : ''}${visible.map(({ width }) => width).join(' ')}`
   // What stands above the table may come and go (conditions, banners), so its place is looked up at each drawing.
   useLayoutEffect(() => {
     const top = body.current ? Math.round(body.current.getBoundingClientRect().top + scrollY) : 0
