@@ -126,7 +126,7 @@ export function PushGuide({ path, writable }: { path: string; writable: boolean 
             <div className="sk-guide-body">
               <div className="sk-guide-head">
                 <h3>{t('guide.push')}</h3>
-                <Input size="small" style={{ width: 160 }} addonBefore={t('tag.tag')} aria-label={t('tag.tag')} value={tag} onChange={(event) => setTag(event.target.value)} spellCheck={false} />
+                <Input size="small" style={{ width: 160 }} prefix={<span className="sk-muted">{t('tag.tag')}</span>} aria-label={t('tag.tag')} value={tag} onChange={(event) => setTag(event.target.value)} spellCheck={false} />
               </div>
               <CodeLines lines={pushLines(client, host, path, tag.trim() || '1.0')} label={t('guide.push')} />
             </div>
