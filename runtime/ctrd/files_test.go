@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/skerryhq/skerry/runtime/filetree"
@@ -39,7 +40,11 @@ func TestFiles(t *testing.T) {
 	check := func(t *testing.T) {
 		round++
 		err := in(func(tree filetree.Tree) error {
-			all, _, err := tree.List(ctx, "/d")
+			torn := io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), iotest.ErrReader(io.ErrClosedPipe))
+			if _, err := tree.Write(ctx, "/d/torn", torn); !errors.Is(err, io.ErrClosedPipe) {
+				t.Errorf("a torn upload: %v", err)
+			}
+			all, _, err := tree.List(ctx, "/d") // has nothing of it
 			if err != nil {
 				return err
 			}
