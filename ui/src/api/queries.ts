@@ -75,10 +75,17 @@ export const appQuery = (ref: string) =>
     queryFn: ({ signal }) => answer(api.GET('/apps/{ref}', { params: { path: { ref } }, signal })),
   })
 
-export const servicesQuery = (app: string) =>
+/** The services of an app, or all of them. */
+export const servicesQuery = (app?: string) =>
   queryOptions({
     queryKey: [...keys.services, { app }],
     queryFn: ({ signal }) => answer(api.GET('/services', { params: { query: { app, limit: page } }, signal })),
+  })
+
+export const serviceQuery = (ref: string) =>
+  queryOptions({
+    queryKey: [...keys.services, ref],
+    queryFn: ({ signal }) => answer(api.GET('/services/{ref}', { params: { path: { ref } }, signal })),
   })
 
 export const containersQuery = (filter: { app?: string; node?: string }) =>

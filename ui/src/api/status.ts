@@ -1,6 +1,6 @@
 import type { ConditionLike } from '@/shared/ui/Conditions'
 import type { StatusWord } from '@/shared/lib/status'
-import type { App, Condition, Container, Phase } from './model'
+import type { App, Condition, Container, Phase, Service } from './model'
 
 /** The word for an app's phase. A phase that this console does not know is unknown, not wrong. */
 export function appWord(app: App): StatusWord {
@@ -16,6 +16,20 @@ export function appWord(app: App): StatusWord {
     removing: 'removing',
   }
   return words[app.status.phase] ?? 'unknown'
+}
+
+/** The word for a service: what its own status and its containers say. */
+export function serviceWord(service: Service, containers: readonly Container[]): StatusWord {
+  if (service.removing) return 'removing'
+  const { running, conditions } = service.status
+  if (service.stopped) return running > 0 ? 'stopping' : 'stopped'
+  if (running >= service.spec.replicas) return service.spec.replicas === 0 ? 'stopped' : 'running'
+  const own = containers.filter((container) => container.serviceId === service.id)
+  const words = own.map(containerWord)
+  if (own.length > 0 && own.every(({ intent }) => intent.stopped)) return 'stopped'
+  if ((conditions && conditions.length > 0) || words.includes('failed')) return running > 0 ? 'degraded' : 'failed'
+  if (words.length > 0 && words.every((word) => word === 'completed')) return 'completed'
+  return 'starting'
 }
 
 /** The word for a container's phase. One that ended by itself is completed with 0 and failed otherwise. */
@@ -37,5 +51,5 @@ export function containerWord(container: Container): StatusWord {
 
 /** A condition as it is shown. The contract gives no severity: what hinders the object decides. */
 export function shownCondition(condition: Condition, severity: ConditionLike['severity'], about?: string): ConditionLike {
-  return { type: condition.type, reason: condition.reason, sentence: about ? `${about}: ${condition.message}` : condition.message, severity, since: condition.since }
+  return { type: condition.type, reason: condition.reason, sentence: condition.message, about, severity, since: condition.since }
 }

@@ -8,6 +8,7 @@ export interface WorkRequest {
   path: string
   query?: Record<string, string | number | boolean | undefined>
   json?: unknown
+  headers?: Record<string, string>
   signal?: AbortSignal
   onProgress: (step: Progress) => void
 }
@@ -23,14 +24,14 @@ export async function runWork<T>(work: WorkRequest): Promise<T> {
       dress(
         new Request(address(work.path, work.query), {
           method: work.method,
-          headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream' },
+          headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream', ...work.headers },
           body: JSON.stringify(work.json),
           signal: work.signal,
         }),
       ),
     )
   } catch (error) {
-    throw asProblem(error)
+    throw isAbort(error) ? error : asProblem(error)
   }
   learn(response)
   if (!response.ok) throw await problemOf(response)
@@ -42,10 +43,12 @@ export async function runWork<T>(work: WorkRequest): Promise<T> {
       else if (event.event === 'problem') throw problemFrom(JSON.parse(event.data) as Problem, 0)
     }
   } catch (error) {
-    throw error instanceof ApiProblem ? error : asProblem(error)
+    throw error instanceof ApiProblem || isAbort(error) ? error : asProblem(error)
   }
   throw asProblem(new TypeError('the stream ended before the work was done'))
 }
+
+const isAbort = (error: unknown) => error instanceof DOMException && error.name === 'AbortError'
 
 /** Keeps the newest report of each step, in the order in which the steps began. */
 export function mergeProgress(steps: Progress[], next: Progress): Progress[] {

@@ -1,4 +1,4 @@
-import { AppstoreOutlined, CloudServerOutlined, CloudSyncOutlined, CodeSandboxOutlined, ContainerOutlined, DashboardOutlined, DatabaseOutlined, HddOutlined, HistoryOutlined, IdcardOutlined, SettingOutlined, TeamOutlined, UserOutlined } from '@/shared/ui/icons'
+import { AppstoreOutlined, AuditOutlined, CloudServerOutlined, CloudSyncOutlined, CodeSandboxOutlined, ContainerOutlined, DashboardOutlined, DeploymentUnitOutlined, DatabaseOutlined, HddOutlined, HistoryOutlined, IdcardOutlined, SettingOutlined, TeamOutlined, UserOutlined } from '@/shared/ui/icons'
 import { Fragment, type ComponentType } from 'react'
 import { useTranslation } from 'react-i18next'
 import { NavLink } from 'react-router'
@@ -20,6 +20,7 @@ export const groups: { key?: 'artifacts' | 'infrastructure' | 'observe' | 'tenan
     places: [
       { key: 'dashboard', to: '/', icon: DashboardOutlined },
       { key: 'apps', to: '/apps', icon: AppstoreOutlined },
+      { key: 'services', to: '/services', icon: DeploymentUnitOutlined },
       { key: 'containers', to: '/containers', icon: CodeSandboxOutlined },
     ],
   },
@@ -37,7 +38,13 @@ export const groups: { key?: 'artifacts' | 'infrastructure' | 'observe' | 'tenan
       { key: 'volumes', to: '/volumes', icon: HddOutlined },
     ],
   },
-  { key: 'observe', places: [{ key: 'events', to: '/events', icon: HistoryOutlined }] },
+  {
+    key: 'observe',
+    places: [
+      { key: 'events', to: '/events', icon: HistoryOutlined },
+      { key: 'audit', to: '/audit', icon: AuditOutlined, needs: 'audit.read' },
+    ],
+  },
   { key: 'tenant', places: [{ key: 'people', to: '/people', icon: TeamOutlined, needs: 'tenant.read' }] },
   {
     key: 'platform',

@@ -1,26 +1,34 @@
-import { CaretRightOutlined, DeleteOutlined, ExportOutlined, MoreOutlined, PauseOutlined, ReloadOutlined } from '@/shared/ui/icons'
+import { CaretRightOutlined, DeleteOutlined, EditOutlined, ExportOutlined, MoreOutlined, PauseOutlined, ReloadOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { App as AntApp, Button, Dropdown, Tabs } from 'antd'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link, useParams, useSearchParams } from 'react-router'
 import type { App, Container, Service } from '@/api/model'
+import { useMay } from '@/api/may'
 import { asProblem } from '@/api/problem'
 import { appQuery, containersQuery, eventsQuery, servicesQuery } from '@/api/queries'
-import { appWord, containerWord, shownCondition } from '@/api/status'
-import { Conditions, type ConditionLike } from '@/shared/ui/Conditions'
+import { useExistingLink } from '@/api/existing'
+import { appWord } from '@/api/status'
+import { commandLine, curl } from '@/shared/lib/shell'
+import { Conditions } from '@/shared/ui/Conditions'
 import { EventList } from '@/shared/ui/EventList'
 import { Page, PageSkeleton, Section } from '@/shared/ui/Page'
+import { portAddress } from '@/shared/ui/Ports'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAs } from '@/shared/ui/SameAs'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
 import { Time } from '@/shared/ui/Time'
 import { ContainersTable } from './ContainersTable'
+import { composeOf } from './compose'
+import { gather } from './conditions'
 import { LogsTab } from './LogsTab'
-import { portAddress } from './Ports'
 import { useAppAction, useRestartAll } from './queries'
 import { RemoveDialog } from './RemoveDialog'
+import { RevisionsTab } from './RevisionsTab'
 import { ServicesTable } from './ServicesTable'
+import { SettingsTab } from './SettingsTab'
+import { SourceTab } from './SourceTab'
 
 export default function DetailPage() {
   const { t } = useTranslation()
@@ -90,37 +98,21 @@ function Detail({ app, lost }: { app: App; lost: ReturnType<typeof asProblem> | 
               </>
             ),
           },
-          { key: 'logs', label: t('app.logs'), children: <LogsTab app={app} containers={containers.data?.items ?? []} /> },
+          { key: 'logs', label: t('app.logs'), children: <LogsTab of={{ path: `/apps/${encodeURIComponent(app.id)}/logs`, name: app.name }} containers={containers.data?.items ?? []} /> },
           { key: 'events', label: t('nav.events'), children: <EventsTab app={app} /> },
+          { key: 'revisions', label: t('revision.tab'), children: <RevisionsTab app={app} /> },
+          { key: 'source', label: t('source.tab'), children: <SourceTab app={app} /> },
+          { key: 'settings', label: t('nav.settings'), children: <SettingsTab app={app} services={services.data?.items ?? []} containers={containers.data?.items ?? []} /> },
         ]}
       />
     </Page>
   )
 }
 
-/** Everything that says why the app is not as asked: its own conditions, its services' and its containers', each sentence once. */
-function gather(app: App, services: Service[], containers: Container[]): ConditionLike[] {
-  const severity = app.status.phase === 'failed' ? 'error' : 'warning'
-  const found = [
-    ...(app.status.conditions ?? []).map((condition) => shownCondition(condition, severity)),
-    ...services.flatMap((service) => (service.status.conditions ?? []).map((condition) => shownCondition(condition, severity, services.length > 1 ? service.name : undefined))),
-    ...containers.flatMap((container) =>
-      (container.status.conditions ?? []).map((condition) => shownCondition(condition, containerWord(container) === 'failed' ? 'error' : 'warning', container.name)),
-    ),
-  ]
-  const once = new Map<string, ConditionLike>()
-  for (const condition of found) {
-    const sentence = condition.sentence.replace(/^[^:]+: /, '')
-    if (!once.has(condition.reason + sentence)) once.set(condition.reason + sentence, condition)
-  }
-  const all = [...once.values()]
-  // Fifty containers with the same trouble are one trouble; more kinds than these help nobody to begin.
-  return all.slice(0, 5)
-}
-
 function Actions({ app, containers, services }: { app: App; containers: Container[]; services: Service[] }) {
   const { t } = useTranslation()
   const { message } = AntApp.useApp()
+  const may = useMay()
   const action = useAppAction()
   const restart = useRestartAll()
   const [removing, setRemoving] = useState(false)
@@ -147,13 +139,13 @@ function Actions({ app, containers, services }: { app: App; containers: Containe
           {t('action.open')}
         </Button>
       )}
-      {startStop}
+      {may('app.write') && startStop}
       <SameAs
-        cli={stopped ? `skerry app start ${app.name}` : `skerry app stop ${app.name}`}
-        api={`curl -X POST ${location.origin}/api/v1/apps/${app.name}/${stopped ? 'start' : 'stop'} \\\n  -H "Authorization: Bearer $SKERRY_TOKEN"`}
-        compose={app.spec.source}
+        cli={commandLine('skerry', 'app', stopped ? 'start' : 'stop', app.name)}
+        api={curl({ method: 'POST', path: `/apps/${encodeURIComponent(app.name)}/${stopped ? 'start' : 'stop'}` })}
+        compose={app.spec.source || composeOf(app.name, app.spec.services)}
       />
-      <Dropdown
+      {may('app.write') && <Dropdown
         trigger={['click']}
         menu={{
           items: [
@@ -164,13 +156,14 @@ function Actions({ app, containers, services }: { app: App; containers: Containe
               disabled: stopped || containers.length === 0 || restart.isPending,
               onClick: () => restart.mutate(containers, { onError: fail, onSuccess: () => message.success(t('app.restarted')) }),
             },
+            { key: 'edit', icon: <EditOutlined />, label: <Link to={`/apps/${encodeURIComponent(app.name)}/edit`}>{t('deploy2.editShort')}</Link>, disabled: app.removing },
             { type: 'divider' },
             { key: 'remove', icon: <DeleteOutlined />, danger: true, label: t('app.remove'), onClick: () => setRemoving(true) },
           ],
         }}
       >
         <Button icon={<MoreOutlined />} aria-label={t('action.more')} loading={restart.isPending} />
-      </Dropdown>
+      </Dropdown>}
       {removing && <RemoveDialog app={app} containers={containers.length} services={services.length} onClose={() => setRemoving(false)} />}
     </>
   )
@@ -178,5 +171,16 @@ function Actions({ app, containers, services }: { app: App; containers: Containe
 
 function EventsTab({ app }: { app: App }) {
   const events = useQuery(eventsQuery({ app: app.id, limit: 100 }))
-  return <Section flush>{events.isError ? <ProblemAlert problem={asProblem(events.error)} /> : <EventList events={events.data?.items} />}</Section>
+  const refs = events.data?.items.map(({ kind, objectId, object, appId }) => ({ kind, id: objectId, name: object, appId }))
+  const link = useExistingLink(refs)
+  return (
+    <Section flush>
+      {events.isError ? (
+        <ProblemAlert problem={asProblem(events.error)} />
+      ) : (
+        // What leads to the page that one is on leads nowhere.
+        <EventList events={events.data?.items} objectLink={(event) => (event.kind === 'app' ? undefined : link({ kind: event.kind, id: event.objectId, name: event.object }))} />
+      )}
+    </Section>
+  )
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { portAddress } from './Ports'
-import { deployInput, equivalents, formField, namePattern, splitWords, type DeployValues } from './deploy'
-import { shellQuote } from '@/shared/lib/shell'
+import { portAddress } from '@/shared/ui/Ports'
+import { deployInput, equivalents, formField, inputsOf, namePattern, serviceOf, valuesOf, type DeployValues } from './deploy'
+import { composeOf, filesOf, memoryText, readDotEnv, variablesOf } from './compose'
+import { shellQuote, splitWords } from '@/shared/lib/shell'
 
 const full: DeployValues = {
   image: ' library/nginx:1.27 ',
@@ -46,6 +47,88 @@ describe('deployInput', () => {
   })
 })
 
+describe('a service that is there', () => {
+  const spec = {
+    replicas: 2,
+    ports: [{ protocol: 'udp' as const, hostIp: '127.0.0.1', hostPort: 53, containerPort: 5353 }, { protocol: 'tcp' as const, hostPort: 0, containerPort: 8080 }],
+    container: {
+      image: 'skerry.internal/team/dns:1',
+      imageDigest: 'sha256:00',
+      labels: { keep: 'me' },
+      command: ['serve', '-c', 'a b'],
+      env: [{ name: 'A', value: '1' }],
+      mounts: [{ type: 'volume' as const, source: 'data', volumeId: 'vo-1', path: '/data', readOnly: true }, { type: 'tmpfs' as const, path: '/tmp', sizeBytes: 1024 }],
+      memoryBytes: 134_217_728,
+      restart: 'on-failure' as const,
+      restartMax: 5,
+    },
+  }
+  it('comes back from the form as it was, but for what the server fills in', () => {
+    const back = serviceOf(valuesOf('dns', spec), spec)
+    expect(back).toEqual({ replicas: 2, ports: spec.ports, container: { ...spec.container, imageDigest: undefined, mounts: [{ type: 'volume', source: 'data', path: '/data', readOnly: true }, { type: 'tmpfs', path: '/tmp', sizeBytes: 1024 }] } })
+    expect(inputsOf({ dns: spec }).dns).toEqual(back)
+  })
+  it('loses what the form takes away', () => {
+    const back = serviceOf({ ...valuesOf('dns', spec), port: null, env: [], volumes: [], memoryMiB: null, command: '', restart: 'always' }, spec)
+    expect(back.ports).toEqual([spec.ports[1]])
+    expect(back.container).toEqual({ image: spec.container.image, labels: { keep: 'me' }, mounts: [{ type: 'tmpfs', path: '/tmp', sizeBytes: 1024 }], restart: 'always' })
+  })
+  it('is written as compose', () => {
+    expect(composeOf('', { dns: spec })).toBe(`services:
+  dns:
+    image: skerry.internal/team/dns:1
+    command:
+      - serve
+      - "-c"
+      - "a b"
+    environment:
+      A: "1"
+    ports:
+      - "127.0.0.1:53:5353/udp"
+      - "8080"
+    volumes:
+      - data:/data:ro
+      - type: tmpfs
+        target: "/tmp"
+        tmpfs:
+          size: "1024"
+    labels:
+      keep: me
+    mem_limit: 128m
+    restart: on-failure:5
+    deploy:
+      replicas: 2
+volumes:
+  data:
+    name: data
+`.replace('"/tmp"', '/tmp'))
+  })
+})
+
+describe('compose', () => {
+  it('writes nothing that YAML would read otherwise', () => {
+    const text = composeOf('', { a: { replicas: 1, container: { image: 'x', env: [{ name: 'ON', value: 'on' }, { name: 'N', value: '007' }, { name: 'D', value: '$HOME' }, { name: 'E', value: '' }, { name: 'M', value: 'a: b #c' }, { name: 'L', value: 'two\nlines' }, { name: 'V', value: '1e3' }] } } })
+    expect(text.split('\n').slice(4, 11).map((line) => line.trim())).toEqual(['"ON": "on"', '"N": "007"', 'D: "$$HOME"', 'E: ""', 'M: "a: b #c"', 'L: "two\\nlines"', 'V: "1e3"'])
+  })
+  it('tells the size of memory in whole units', () => {
+    expect([6_291_456, 1024, 1000, 5_497_558_138_880].map(memoryText)).toEqual(['6m', '1k', '1000', '5t'])
+  })
+  it('finds variables and what they are without being given', () => {
+    expect(variablesOf('image: web:${TAG:-1.0}\nx: $HOST ${PORT} $$NOT ${TAG}\n# ${OUT}\ny: ${A?say}')).toEqual([
+      { name: 'TAG', fallback: '1.0' },
+      { name: 'HOST', fallback: undefined },
+      { name: 'PORT', fallback: undefined },
+      { name: 'A', fallback: undefined },
+    ])
+  })
+  it('reads .env as other tools do', () => {
+    expect(readDotEnv('# c\nA=1\nexport B = two words # remark\nC="x # y\\n"\nD=\'$z\'\nnonsense\r\nE=\n')).toEqual({ A: '1', B: 'two words', C: 'x # y\n', D: '$z', E: '' })
+  })
+  it('finds the files that it names', () => {
+    expect(filesOf('services:\n  a:\n    env_file: one.env\n  b:\n    env_file:\n      - two.env # x\n      - path: ./three.env\n        required: false\n  c:\n    env_file: ["four.env", five.env]\n    image: six')).toEqual(['one.env', 'two.env', './three.env', 'four.env', 'five.env'])
+  })
+})
+
 describe('equivalents', () => {
   it('give the command', () => {
     expect(equivalents(full, 'https://h:7443').cli).toBe(
@@ -63,24 +146,26 @@ describe('equivalents', () => {
     expect(equivalents(full, '').compose).toBe(`name: web
 services:
   web:
-    image: "library/nginx:1.27"
-    command: ["nginx", "-g", "daemon off;"]
-    user: "101"
+    image: library/nginx:1.27
+    command:
+      - nginx
+      - "-g"
+      - "daemon off;"
+    environment:
+      GREETING: "it's \\"fine\\""
     ports:
       - "8080:80"
-    environment:
-      "GREETING": "it's \\"fine\\""
     volumes:
-      - "data:/data"
-    restart: "on-failure"
+      - data:/data
+    user: "101"
+    mem_limit: 256m
+    cpus: 0.5
+    restart: on-failure
     deploy:
       replicas: 3
-      resources:
-        limits:
-          cpus: "0.5"
-          memory: 256m
 volumes:
-  data: {}
+  data:
+    name: data
 `)
   })
 })

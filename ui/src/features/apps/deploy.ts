@@ -1,5 +1,6 @@
-import type { AppInput, ContainerSpec, RestartPolicy, ServiceInput } from '@/api/model'
-import { curl, shellQuote } from '@/shared/lib/shell'
+import type { AppInput, ContainerSpec, RestartPolicy, ServiceInput, ServiceSpec } from '@/api/model'
+import { commandLine, curl, shellQuote, splitWords } from '@/shared/lib/shell'
+import { composeOf, memoryText } from './compose'
 import type { Equivalents } from '@/shared/ui/SameAs'
 
 /** What the deploy form holds. Absent means the default. */
@@ -29,63 +30,108 @@ const mebi = 1024 * 1024
 /** The request that the form stands for. The app has one service, which bears the app's name, as with `skerry run`. */
 export function deployInput(values: DeployValues): AppInput {
   const name = values.name?.trim() ?? ''
-  const container: ContainerSpec = { image: values.image?.trim() ?? '' }
+  return { name, services: { [name]: serviceOf(values) } }
+}
+
+/**
+ * The service that the form stands for. What the form does not show stays as it is in `base`; what only the server fills in
+ * (digest, ids of volumes) is left to it.
+ */
+export function serviceOf(values: DeployValues, base?: ServiceSpec): ServiceInput {
+  const kept: ContainerSpec = base ? without(base.container, 'imageDigest') : { image: '' }
+  const container: ContainerSpec = { ...kept, image: values.image?.trim() ?? '' }
   const env = pairs(values.env)
-  if (env.length > 0) container.env = env.map(({ name, value }) => ({ name: name ?? '', value: value ?? '' }))
+  container.env = env.length > 0 ? env.map(({ name, value }) => ({ name: name ?? '', value: value ?? '' })) : undefined
   const volumes = (values.volumes ?? []).filter((volume) => volume?.name?.trim() && volume.path?.trim())
-  if (volumes.length > 0) container.mounts = volumes.map((volume) => ({ type: 'volume', source: volume.name?.trim(), path: volume.path?.trim() ?? '' }))
-  if (values.cpus) container.cpuMillis = Math.round(values.cpus * 1000)
-  if (values.memoryMiB) container.memoryBytes = Math.round(values.memoryMiB * mebi)
+  const others = (kept.mounts ?? []).filter(({ type }) => type !== 'volume').map((mount) => without(mount, 'volumeId'))
+  const mounts = [
+    ...volumes.map((volume) => {
+      const before = kept.mounts?.find(({ type, path }) => type === 'volume' && path === volume.path?.trim())
+      return { type: 'volume' as const, source: volume.name?.trim(), path: volume.path?.trim() ?? '', ...(before?.readOnly ? { readOnly: true } : {}) }
+    }),
+    ...others,
+  ]
+  container.mounts = mounts.length > 0 ? mounts : undefined
+  container.cpuMillis = values.cpus ? Math.round(values.cpus * 1000) : undefined
+  container.memoryBytes = values.memoryMiB ? Math.round(values.memoryMiB * mebi) : undefined
   container.restart = values.restart ?? defaults.restart
+  if (container.restart !== 'on-failure') delete container.restartMax
   const command = splitWords(values.command ?? '')
-  if (command.length > 0) container.command = command
-  if (values.user?.trim()) container.user = values.user.trim()
-  const service: ServiceInput = { container, replicas: values.replicas ?? defaults.replicas }
-  if (values.port) service.ports = [{ protocol: values.protocol ?? defaults.protocol, hostPort: values.hostPort ?? 0, containerPort: values.port }]
-  return { name, services: { [name]: service } }
+  container.command = command.length > 0 ? command : undefined
+  container.user = values.user?.trim() || undefined
+  const service: ServiceInput = { container: clean(container), replicas: values.replicas ?? defaults.replicas }
+  // The form shows one port; the others of a service that was written elsewhere stay.
+  const more = (base?.ports ?? []).slice(1)
+  if (values.port) service.ports = [{ protocol: values.protocol ?? defaults.protocol, hostPort: values.hostPort ?? 0, containerPort: values.port, ...(base?.ports?.[0]?.hostIp ? { hostIp: base.ports[0].hostIp } : {}) }, ...more]
+  else if (more.length > 0) service.ports = more
+  return service
+}
+
+function without<T extends object, K extends keyof T>(object: T, key: K): Omit<T, K> {
+  const rest: Omit<T, K> & Partial<Pick<T, K>> = { ...object }
+  delete rest[key]
+  return rest
+}
+
+/** Without the keys that hold nothing: they would be sent as if they had been said. */
+function clean<T extends object>(object: T): T {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T
+}
+
+/** What the form shows of a service that is there. */
+export function valuesOf(name: string, { container, replicas, ports }: ServiceSpec): DeployValues {
+  const [port] = ports ?? []
+  return {
+    name,
+    image: container.image,
+    port: port?.containerPort,
+    hostPort: port?.hostPort || undefined,
+    protocol: port?.protocol ?? defaults.protocol,
+    replicas,
+    env: container.env?.map(({ name, value }) => ({ name, value })),
+    volumes: container.mounts?.filter(({ type }) => type === 'volume').map(({ source, path }) => ({ name: source, path })),
+    cpus: container.cpuMillis ? container.cpuMillis / 1000 : undefined,
+    memoryMiB: container.memoryBytes ? container.memoryBytes / mebi : undefined,
+    restart: container.restart ?? 'no',
+    command: container.command?.map(shellQuote).join(' '),
+    user: container.user,
+  }
+}
+
+/** An app as it is, in the form in which it is put in force again. */
+export function inputsOf(services: Record<string, ServiceSpec>): Record<string, ServiceInput> {
+  return Object.fromEntries(
+    Object.entries(services).map(([name, { container, replicas, ports }]) => {
+      const mounts = container.mounts?.map((mount) => without(mount, 'volumeId'))
+      return [name, { container: clean({ ...without(container, 'imageDigest'), mounts }), replicas, ...(ports ? { ports } : {}) }]
+    }),
+  )
 }
 
 function pairs(list: DeployValues['env']) {
   return (list ?? []).filter((pair) => pair?.name?.trim()).map((pair) => ({ name: pair.name?.trim(), value: pair.value }))
 }
 
-/** Splits a command into words as a shell does: spaces part, quotes hold together, a backslash takes the next character. */
-export function splitWords(text: string): string[] {
-  const words: string[] = []
-  let word = ''
-  let inWord = false
-  let quote = ''
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charAt(i)
-    if (quote) {
-      if (c === quote) quote = ''
-      else if (c === '\\' && quote === '"' && i + 1 < text.length) word += text.charAt(++i)
-      else word += c
-    } else if (c === '"' || c === "'") {
-      quote = c
-      inWord = true
-    } else if (c === '\\' && i + 1 < text.length) {
-      word += text.charAt(++i)
-      inWord = true
-    } else if (/\s/.test(c)) {
-      if (inWord) words.push(word)
-      word = ''
-      inWord = false
-    } else {
-      word += c
-      inWord = true
-    }
-  }
-  if (inWord) words.push(word)
-  return words
-}
+export { splitWords }
 
 /** The command, the API call and the compose file that do what the form does. */
 export function equivalents(values: DeployValues, origin: string): Equivalents {
   const input = deployInput(values)
   const service = input.services?.[input.name]
   if (!service) return {}
-  return { cli: runCommand(input, service), api: curl({ method: 'POST', path: '/apps', json: input }, origin), compose: composeFile(input.name, service) }
+  return { cli: runCommand(input, service), api: curl({ method: 'POST', path: '/apps', json: input }, origin), compose: composeOf(input.name, { [input.name]: service }) }
+}
+
+/** The command that changes what of a service the command line can change. */
+export function updateCommand(service: string, { container, ports, replicas }: ServiceInput): string {
+  return commandLine(
+    ...['skerry', 'service', 'update', service, '--image', container.image, '--replicas', replicas ?? 1],
+    ...(ports ?? []).flatMap((port) => ['-p', `${port.hostPort || ''}:${port.containerPort}${port.protocol === 'udp' ? '/udp' : ''}`]),
+    ...(container.env ?? []).flatMap(({ name, value }) => ['-e', `${name}=${value}`]),
+    ...(container.cpuMillis ? ['--cpus', container.cpuMillis / 1000] : []),
+    ...(container.memoryBytes ? ['--memory', memoryText(container.memoryBytes)] : []),
+    ...(container.restart ? ['--restart', container.restart] : []),
+  )
 }
 
 function runCommand(input: AppInput, { container, ports, replicas }: ServiceInput): string {
@@ -100,44 +146,6 @@ function runCommand(input: AppInput, { container, ports, replicas }: ServiceInpu
   if (replicas !== 1) words.push('--replicas', String(replicas))
   words.push(container.image, ...(container.command ?? []))
   return words.map(shellQuote).join(' ')
-}
-
-function composeFile(name: string, { container, ports, replicas }: ServiceInput): string {
-  // A JSON string is a YAML string too, whatever it holds.
-  const quote = (text: string) => JSON.stringify(text)
-  const lines = [`name: ${name}`, 'services:', `  ${name}:`, `    image: ${quote(container.image)}`]
-  if (container.command) lines.push(`    command: [${container.command.map(quote).join(', ')}]`)
-  if (container.user) lines.push(`    user: ${quote(container.user)}`)
-  if (ports) {
-    lines.push('    ports:')
-    for (const port of ports) {
-      const target = `${port.containerPort}${port.protocol === 'udp' ? '/udp' : ''}`
-      lines.push(`      - ${quote(port.hostPort ? `${port.hostPort}:${target}` : target)}`)
-    }
-  }
-  if (container.env) {
-    lines.push('    environment:')
-    for (const { name, value } of container.env) lines.push(`      ${quote(name)}: ${quote(value)}`)
-  }
-  if (container.mounts) {
-    lines.push('    volumes:')
-    for (const mount of container.mounts) lines.push(`      - ${quote(`${mount.source}:${mount.path}`)}`)
-  }
-  lines.push(`    restart: ${quote(container.restart ?? defaults.restart)}`)
-  if (replicas !== 1 || container.cpuMillis || container.memoryBytes) {
-    lines.push('    deploy:')
-    if (replicas !== 1) lines.push(`      replicas: ${replicas}`)
-    if (container.cpuMillis || container.memoryBytes) {
-      lines.push('      resources:', '        limits:')
-      if (container.cpuMillis) lines.push(`          cpus: ${quote(String(container.cpuMillis / 1000))}`)
-      if (container.memoryBytes) lines.push(`          memory: ${container.memoryBytes / mebi}m`)
-    }
-  }
-  if (container.mounts) {
-    lines.push('volumes:')
-    for (const source of new Set(container.mounts.map((mount) => mount.source))) lines.push(`  ${source}: {}`)
-  }
-  return lines.join('\n') + '\n'
 }
 
 /** The form's field that the server's `field` means; undefined when it is about none of them. */

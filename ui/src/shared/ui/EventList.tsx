@@ -9,6 +9,7 @@ export interface EventLike {
   time: string
   kind: string
   objectId: string
+  appId?: string
   object: string
   reason: string
   message: string
@@ -16,21 +17,22 @@ export interface EventLike {
 }
 
 /** Events, newest first, as sentences. */
-export function EventList({ events, objectLink }: { events: EventLike[] | undefined; objectLink?: (kind: string, id: string) => string | undefined }) {
+export function EventList({ events, objectLink, showReason }: { events: EventLike[] | undefined; showReason?: boolean; objectLink?: (event: EventLike) => string | undefined }) {
   const { t } = useTranslation()
   if (!events) return <div className="sk-section-body"><Skeleton active title={false} /></div>
   if (events.length === 0) return <p className="sk-muted sk-section-body">{t('events.none')}</p>
   return (
     <ul className="sk-events" aria-label={t('nav.events')}>
       {events.map((event) => {
-        const to = objectLink?.(event.kind, event.objectId)
+        const to = objectLink?.(event)
         return (
           <li key={event.seq}>
             <span className={`sk-event-mark ${event.warning ? 'sk-event-mark-warning' : ''}`} style={{ background: event.warning ? 'var(--sk-orange)' : 'var(--sk-line)' }}>
               {event.warning && <span className="sk-visually-hidden">{t('events.warning')}</span>}
             </span>
             <span>
-              <Sentence object={event.object} message={event.message} to={to} />
+              <Sentence object={event.object} message={event.message} reason={event.reason} to={to} />
+              {showReason && <code className="sk-event-reason">{event.reason}</code>}
             </span>
             <Time at={event.time} />
           </li>

@@ -1,17 +1,28 @@
 import type { ReactNode } from 'react'
 import { Link } from 'react-router'
+import { usePreferences } from '../lib/preferences'
+import { say } from '../lib/sentences'
 
-/** A sentence about an object, whose name leads to it. The name is put in front where the sentence does not hold it. */
-export function Sentence({ object, message, to }: { object?: string; message: string; to?: string }): ReactNode {
-  if (!object) return message
+/**
+ * A sentence of the server about an object, in the language of the console; the object's name leads to it. The name is put
+ * in front where the sentence does not hold it, and the server's own words show on hover where they are not these.
+ */
+export function Sentence({ object, message, reason = '', to }: { object?: string; message: string; reason?: string; to?: string }): ReactNode {
+  const { language } = usePreferences()
+  const { text, original } = say(language, reason, message)
+  const told = object ? linked(text, object, to) : text
+  return original ? <span title={original}>{told}</span> : told
+}
+
+function linked(text: string, object: string, to: string | undefined): ReactNode {
   const name = to ? <Link to={to}>{object}</Link> : <strong>{object}</strong>
-  const at = message.search(new RegExp(`(?<![\\w-])${object.replace(/[^\w-]/g, '\\$&')}(?![\\w-])`))
-  if (at < 0) return <>{name} {message}</>
+  const at = text.search(new RegExp(`(?<![\\w-])${object.replace(/[^\w-]/g, '\\$&')}(?![\\w-])`))
+  if (at < 0) return <>{name} {text}</>
   return (
     <>
-      {message.slice(0, at)}
+      {text.slice(0, at)}
       {name}
-      {message.slice(at + object.length)}
+      {text.slice(at + object.length)}
     </>
   )
 }

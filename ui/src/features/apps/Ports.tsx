@@ -1,1 +1,0 @@
-export { portAddress, Ports } from '@/shared/ui/Ports'
