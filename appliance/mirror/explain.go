@@ -4,12 +4,19 @@ import (
 	"errors"
 
 	"github.com/skerryhq/skerry/appliance/mirror/remote"
+	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/raft/model"
 )
 
 // Explain gives a registry's failure the sentence and the kind that people are
 // answered with; what names the image. Other errors come back as they are.
 func Explain(what string, err error) error {
+	switch {
+	case errors.Is(err, registry.ErrDiskFull):
+		return model.Errorf(model.KindExhausted, "disk_full", "%s was not fetched: the disk that holds the images is full; free some space or remove unused images", what)
+	case errors.Is(err, registry.ErrDigest), errors.Is(err, registry.ErrTooLarge):
+		return model.Errorf(model.KindUnavailable, "registry_nonsense", "%s was not fetched: its registry sent a part that is not what its digest says; nothing of it was kept", what)
+	}
 	e, ok := errors.AsType[*remote.Error](err)
 	if !ok {
 		return err

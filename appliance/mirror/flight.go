@@ -14,11 +14,12 @@ import (
 )
 
 // flight is one fetch under way, for everybody who asks for the same with the
-// same right. It lives as long as somebody waits for it.
+// same right. It lives as long as somebody waits for it, unless it lasts.
 type flight struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
-	waiting int // guarded by Mirror.mu
+	waiting int  // guarded by Mirror.mu
+	lasts   bool // goes on when nobody waits any more; guarded by Mirror.mu
 	read    atomic.Int64
 	release func() // set before done is closed; nil if it failed
 	err     error  // set before done is closed
@@ -26,6 +27,9 @@ type flight struct {
 
 // errAbandoned ends a fetch that nobody waits for any more.
 var errAbandoned = errors.New("nobody waits for it any more")
+
+// fetches is how many blobs are fetched at a time; more of them wait.
+const fetches = 32
 
 // reportEvery is how often somebody who waits is told how far it is.
 const reportEvery = 100 * time.Millisecond
@@ -83,7 +87,7 @@ func (m *Mirror) leave(key string, f *flight) {
 	defer m.mu.Unlock()
 	f.waiting--
 	switch {
-	case f.waiting == 1 && m.flights[key] == f: // only its own share is left
+	case f.waiting == 1 && m.flights[key] == f && !f.lasts: // only its own share is left
 		delete(m.flights, key) // who comes now begins anew
 		f.cancel()
 	case f.waiting == 0 && f.release != nil:
@@ -93,13 +97,26 @@ func (m *Mirror) leave(key string, f *flight) {
 
 // fetch brings a blob of an upstream's repository into the content store and
 // keeps it there until release. size is what is known of it; -1: nothing.
-func (m *Mirror) fetch(ctx context.Context, w *way, repository string, d digest.Digest, size int64, done func(int64)) (release func(), err error) {
+//
+// A blob is served when it is here whole and was compared with its digest. A
+// client that does not have the patience finds it when it comes again: what lasts
+// is fetched to its end.
+func (m *Mirror) fetch(ctx context.Context, w *way, repository string, d digest.Digest, size int64, lasts bool, done func(int64)) (release func(), err error) {
 	return m.shared(ctx, "blob "+w.right+" "+d.String(), done, func(ctx context.Context, f *flight) (func(), error) {
+		select {
+		case m.slots <- struct{}{}:
+			defer func() { <-m.slots }()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 		body, length, err := w.client.Blob(ctx, repository, d)
 		if err != nil {
 			return nil, err
 		}
 		defer body.Close()
+		m.mu.Lock()
+		f.lasts = lasts
+		m.mu.Unlock()
 		if size < 0 {
 			size = length
 		}

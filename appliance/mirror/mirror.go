@@ -87,6 +87,8 @@ type Mirror struct {
 	log *slog.Logger
 	now func() time.Time
 
+	slots chan struct{} // one for each fetch under way
+
 	mu      sync.Mutex
 	clients map[string]*remote.Client // of upstreams, by wayKey; guarded by mu
 	flights map[string]*flight        // guarded by mu
@@ -105,7 +107,7 @@ func New(cfg Config) *Mirror {
 	}
 	m := &Mirror{
 		cfg: cfg, log: cfg.Log.With("component", "mirror"), now: cfg.Now, clients: map[string]*remote.Client{}, flights: map[string]*flight{},
-		proven: map[string]struct{}{}, checked: map[string]time.Time{},
+		slots: make(chan struct{}, fetches), proven: map[string]struct{}{}, checked: map[string]time.Time{},
 	}
 	m.pulled = m.remembered()
 	return m

@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/runtime/image"
+	"github.com/skerryhq/skerry/runtime/runtimetest"
 )
 
 // dead is an address that nobody listens at.
@@ -180,6 +182,103 @@ func TestEngine(t *testing.T) {
 	if strings.Contains(r.log.String(), botPassword) {
 		t.Error("the password is in the log")
 	}
+}
+
+// TestTrial: a platform administrator tries out a registry on this host, which
+// nobody else reaches; other bytes than their digest says are never kept.
+func TestTrial(t *testing.T) {
+	r := newRig(t, 0)
+	up := r.upstreamServer()
+	up.push("shop/web:1", "one")
+	r.upstream("registry.corp", up.spec(), botPassword)
+	d, err := r.engine("ada", "t1", "registry.corp/shop/web:1", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	corrupt := false
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		b, err := r.blobs.Read(req.Context(), d, 1<<20)
+		if strings.Contains(req.URL.Path, "/blobs/") {
+			b, err = r.blobs.Read(req.Context(), digest.Digest(req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]), 64<<20)
+		} else {
+			w.Header().Set("Content-Type", model.MediaTypeOCIManifest)
+		}
+		if err != nil {
+			http.NotFound(w, req)
+			return
+		}
+		if corrupt && strings.Contains(req.URL.Path, "/blobs/") {
+			b[len(b)-1] ^= 1
+		}
+		w.Write(b)
+	}))
+	defer front.Close()
+	name := strings.TrimPrefix(front.URL, "http://") + "/x/y:1"
+	if _, err := r.engine("bob", "t2", name, "", ""); model.CodeOf(err) != "registry_not_public" {
+		t.Errorf("bob reached this host: %v", err)
+	}
+	if got, err := r.engine("root", "t1", name, "", ""); err != nil || got != d {
+		t.Errorf("root: %s %v", got, err)
+	}
+	corrupt = true
+	r.upstream("broken.corp", model.UpstreamSpec{Endpoints: []string{front.URL}}, "")
+	if _, err := r.engine("bob", "t2", "broken.corp/x/y:1", "", ""); model.CodeOf(err) != "registry_nonsense" {
+		t.Errorf("corrupt, engine: %v", err)
+	}
+	if out, err := r.pull("bob", "broken.corp/x/y:1"); err == nil {
+		t.Errorf("corrupt, mirror: %s", out)
+	}
+	v := r.cluster.View()
+	repo, ok := v.RepositoryByPath("broken.corp/x/y")
+	if !ok || len(slices.Collect(v.BlobLinks(repo.ID))) != 0 {
+		t.Errorf("something corrupt is cached in %+v", repo)
+	}
+}
+
+// TestImpatient: a client that gives up while a large blob is fetched finds it
+// when it comes again; a pull for the engine that is given up ends the fetch.
+func TestImpatient(t *testing.T) {
+	r := newRig(t, 0)
+	blob := []byte(strings.Repeat("0123456789abcdef", 64<<10)) // 1 MiB
+	d := digest.FromBytes(blob)
+	var asked, ended atomic.Int64
+	more := make(chan struct{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Content-Length", "1048576")
+		w.Write(blob[:100])
+		w.(http.Flusher).Flush()
+		select {
+		case <-more:
+			w.Write(blob[100:])
+		case <-req.Context().Done():
+			ended.Add(1)
+		}
+	}))
+	defer front.Close()
+	r.upstream("slow.corp", model.UpstreamSpec{Endpoints: []string{front.URL}}, "")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.mirror.Blob(ctx, r.caller("ada", ""), "slow.corp/a/b", d.String()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("given up: %v", err)
+	}
+	close(more)
+	if _, err := r.mirror.Blob(t.Context(), r.caller("ada", ""), "slow.corp/a/b", d.String()); err != nil || asked.Load() != 1 {
+		t.Errorf("again: %v, asked %d times", err, asked.Load())
+	}
+
+	more = make(chan struct{})
+	src, err := r.mirror.Source(r.caller("bob", "t2"), "slow.corp/a/b:1", "own", "password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := src.Fetch(ctx, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: d, Size: int64(len(blob))}, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("given up: %v", err)
+	}
+	runtimetest.Eventually(t, 10*time.Second, "the fetch ends", func() bool { return ended.Load() == 1 })
 }
 
 // TestForeignLayer: ada's layer is on this node; bob knows its digest and has a

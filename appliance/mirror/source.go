@@ -115,7 +115,7 @@ func (s *Source) Fetch(ctx context.Context, d ocispec.Descriptor, done func(int6
 		ok = true
 	}
 	if !ok {
-		return s.m.fetch(ctx, s.way, s.repository, d.Digest, d.Size, done)
+		return s.m.fetch(ctx, s.way, s.repository, d.Digest, d.Size, false, done)
 	}
 	if doc.Size != d.Size {
 		return nil, &remote.Error{Kind: remote.Nonsense, Host: s.way.client.Host(), Reason: "a manifest of another size than it had announced"}

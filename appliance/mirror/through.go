@@ -216,7 +216,7 @@ func (m *Mirror) blob(ctx context.Context, c access.Caller, w *way, name, reposi
 			return "", err
 		}
 	} else {
-		gone, err := m.fetch(ctx, w, repository, d, size0, nil)
+		gone, err := m.fetch(ctx, w, repository, d, size0, true, nil)
 		if err != nil {
 			return "", err
 		}
@@ -231,6 +231,9 @@ func (m *Mirror) blob(ctx context.Context, c access.Caller, w *way, name, reposi
 		}
 	}
 	err = m.propose(ctx, &command.LinkBlobs{Head: command.By(m.origin(c)), Links: []model.BlobLink{{RepositoryID: r.ID, Digest: d.String(), Size: size}}})
+	if model.CodeOf(err) == "not_found" {
+		err = evicted(name)
+	}
 	return r.ID, err
 }
 
