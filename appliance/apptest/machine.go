@@ -83,11 +83,17 @@ exec env -i container=skerry-test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-
 // argv is empty. It is gone, with everything in it, when the test ends.
 func Boot(t testing.TB, name, tar string, argv ...string) *Machine {
 	t.Helper()
+	return BootOn(t, netnstest.Cluster(t, 1)[0], name, tar, argv...)
+}
+
+// BootOn is Boot in a network that is there already, such as Node.Outside.
+func BootOn(t testing.TB, host *netnstest.Host, name, tar string, argv ...string) *Machine {
+	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "skm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Machine{Host: netnstest.Cluster(t, 1)[0], t: t, root: filepath.Join(dir, "root"), group: "skm-" + name + "-" + strconv.Itoa(os.Getpid()), log: &buffer{}}
+	m := &Machine{Host: host, t: t, root: filepath.Join(dir, "root"), group: "skm-" + name + "-" + strconv.Itoa(os.Getpid()), log: &buffer{}}
 	t.Cleanup(func() {
 		m.off()
 		if err := os.RemoveAll(dir); err != nil {
@@ -196,6 +202,26 @@ func (m *Machine) Exists(path string) bool {
 	return err == nil
 }
 
+// Install copies a program of the host into the machine's /usr/local/bin.
+func (m *Machine) Install(program string) {
+	m.t.Helper()
+	to := filepath.Join(m.root, "usr/local/bin", filepath.Base(program))
+	b, err := os.ReadFile(program)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o755)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// In gives the machine to a subtest, so that what fails ends that one.
+func (m *Machine) In(t testing.TB) *Machine {
+	c := *m
+	c.t = t
+	return &c
+}
+
 // Try runs a command in the machine and gives all it printed.
 func (m *Machine) Try(argv ...string) (string, int) {
 	m.t.Helper()
@@ -203,7 +229,7 @@ func (m *Machine) Try(argv ...string) (string, int) {
 	defer cancel()
 	enter := []string{
 		"-t", strconv.Itoa(m.init), "-m", "-p", "-n", "-u", "-i", "-C", "-r", "-w",
-		"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root", "DEBIAN_FRONTEND=noninteractive",
+		"env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root", "DEBIAN_FRONTEND=noninteractive",
 	}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, argv...)...)
 	var out bytes.Buffer
