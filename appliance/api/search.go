@@ -104,6 +104,11 @@ func (f *searcher) collect(r *request) {
 			f.offer(&o.Meta, SearchHit{Kind: "volume", TenantID: o.TenantID})
 		}
 	}
+	for o := range v.Repositories() {
+		if o.UpstreamID == "" && access.MayReadAny(v, &r.caller.Principal, o) && (in(o.TenantID) || o.Spec.Visibility == model.VisibilityPublic) {
+			f.offer(&o.Meta, SearchHit{Kind: "repository", TenantID: o.TenantID, Detail: v.RepositoryPath(o)})
+		}
+	}
 	f.collectPlatform(v, &r.caller.Principal)
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 )
 
@@ -14,6 +15,14 @@ func TestSearch(t *testing.T) {
 	r := newRig(t)
 	blog := r.app(r.own, "blog")
 	r.app(r.other, "blog-of-others")
+	for _, o := range []model.Repository{
+		{Meta: model.Meta{Name: "blog"}, TenantID: r.own, Spec: model.RepositorySpec{Visibility: model.VisibilityTenant}},
+		{Meta: model.Meta{Name: "theirs"}, TenantID: r.other, CreatedBy: "somebody", Spec: model.RepositorySpec{Visibility: model.VisibilityPrivate}},
+		{Meta: model.Meta{Name: "shared"}, TenantID: r.own, Spec: model.RepositorySpec{Visibility: model.VisibilityPublic}},
+	} {
+		o.ID = command.NewID()
+		r.propose(&command.PutRepository{Head: command.By(model.Origin{Actor: "test"}), Repository: o})
+	}
 	jane := bearer(r.token("jane", r.user("jane", model.UserSpec{Tenants: map[string]model.Role{r.other: model.RoleViewer}}), "", model.RoleViewer, time.Time{}))
 	found := func(query string, opt ...edit) string {
 		t.Helper()
@@ -30,7 +39,7 @@ func TestSearch(t *testing.T) {
 		return strings.Join(out, ", ")
 	}
 	for query, want := range map[string]string{
-		"q=blog":              "app blog, container blog-web-1",
+		"q=blog":              "app blog, repository blog, container blog-web-1",
 		"q=BLOG&limit=1":      "app blog",
 		"q=welcome":           "image docker.io/library/welcome:latest",
 		"q=one":               "node one",
@@ -44,6 +53,9 @@ func TestSearch(t *testing.T) {
 	}
 	if got := found("q=blog", jane); got != "app blog-of-others, container blog-of-others-web-1" {
 		t.Errorf("a member of another tenant found %q", got)
+	}
+	if got := found("q=theirs", jane) + found("q=shared", jane); got != "repository shared" {
+		t.Errorf("a viewer found of the repositories %q", got)
 	}
 	if got := found("q=one", jane); got != "" {
 		t.Errorf("a viewer found the node: %q", got)
