@@ -8,7 +8,7 @@ import type { Repository } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { eventsQuery } from '@/api/queries'
 import { formatBytes } from '@/shared/lib/format'
-import { curl } from '@/shared/lib/shell'
+import { commandLine, curl } from '@/shared/lib/shell'
 import { EventList } from '@/shared/ui/EventList'
 import { Page, PageSkeleton, Section } from '@/shared/ui/Page'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
@@ -73,7 +73,7 @@ function Detail({ repository }: { repository: Repository }) {
               {t('edit.edit')}
             </Button>
           )}
-          <SameAs api={curl({ path: callPath(repository) })} />
+          <SameAs cli={commandLine('skerry', 'repo', 'tags', repository.path)} api={curl({ path: `${callPath(repository)}/tags` })} />
           {writable && (
             <Dropdown trigger={['click']} menu={{ items: [{ key: 'remove', icon: <DeleteOutlined />, danger: true, label: t('repository.remove'), onClick: () => setDialog('remove') }] }}>
               <Button icon={<MoreOutlined />} aria-label={t('action.more')} />

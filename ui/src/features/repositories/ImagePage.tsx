@@ -11,7 +11,7 @@ import { asProblem } from '@/api/problem'
 import { formatBytes } from '@/shared/lib/format'
 import { artifactKind } from '@/shared/lib/layers'
 import { shortDigest } from '@/shared/lib/image'
-import { curl } from '@/shared/lib/shell'
+import { commandLine, curl } from '@/shared/lib/shell'
 import { Digest } from '@/shared/ui/Digest'
 import { ConfigFacts, LayerList, UsedByList, Values } from '@/shared/ui/ImageParts'
 import { Facts, Page, PageSkeleton, Section } from '@/shared/ui/Page'
@@ -80,7 +80,7 @@ function Detail({ repository, manifest, reference, shown }: { repository: Reposi
               </Button>
             </Link>
           )}
-          <SameAs api={curl({ path: call })} compose={runnable ? `services:\n  app:\n    image: ${JSON.stringify(manifest.name)}\n` : undefined} />
+          <SameAs cli={commandLine('skerry', 'image', 'inspect', manifest.name)} api={curl({ path: call })} compose={runnable ? `services:\n  app:\n    image: ${JSON.stringify(manifest.name)}\n` : undefined} />
           <Dropdown
             trigger={['click']}
             menu={{
@@ -231,7 +231,7 @@ function TagDialog({ repository, manifest, onClose }: { repository: Repository; 
           <Input autoFocus spellCheck={false} autoCapitalize="none" placeholder="stable" />
         </Form.Item>
       </Form>
-      <FoldedSameAs api={curl({ method: 'PUT', path: `${callPath(repository)}/tags/${tag || 'TAG'}`, json: { digest: manifest.digest } })} />
+      <FoldedSameAs cli={commandLine('skerry', 'image', 'push', manifest.name, `${repository.path}:${tag || 'TAG'}`)} api={curl({ method: 'PUT', path: `${callPath(repository)}/tags/${tag || 'TAG'}`, json: { digest: manifest.digest } })} />
     </Modal>
   )
 }

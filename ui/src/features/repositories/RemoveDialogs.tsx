@@ -5,7 +5,7 @@ import { useTranslation } from 'react-i18next'
 import type { ManifestDetail, Repository, Tag } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { formatBytes } from '@/shared/lib/format'
-import { curl } from '@/shared/lib/shell'
+import { commandLine, curl } from '@/shared/lib/shell'
 import { ConfirmDialog } from '@/shared/ui/ConfirmDialog'
 import { UsedByList } from '@/shared/ui/ImageParts'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
@@ -34,7 +34,7 @@ export function RemoveTagsDialog({ repository, tags, onClose, onRemoved }: { rep
       submit={t('action.remove')}
       pending={remove.isPending}
       blocked={refused.length > 0}
-      extra={<SameAs compact api={tags.slice(0, 5).map((tag) => curl({ method: 'DELETE', path: `${callPath(repository)}/tags/${encodeURIComponent(tag.name)}` })).join('\n')} />}
+      extra={<SameAs compact cli={commandLine('skerry', 'image', 'rm', ...tags.map((tag) => `${repository.path}:${tag.name}`))} api={tags.slice(0, 5).map((tag) => curl({ method: 'DELETE', path: `${callPath(repository)}/tags/${encodeURIComponent(tag.name)}` })).join('\n')} />}
       onClose={() => {
         if (remove.data) onRemoved(remove.data)
         onClose()
@@ -80,7 +80,7 @@ export function RemoveImageDialog({ repository, manifest, onClose, onRemoved }: 
       pending={remove.isPending}
       problem={remove.isError ? asProblem(remove.error) : null}
       blocked={used && !force}
-      extra={<SameAs compact api={curl({ method: 'DELETE', path: `${callPath(repository)}/manifests/${manifest.digest}${force ? '?force=true' : ''}` })} />}
+      extra={<SameAs compact cli={manifest.tags.length > 0 && !force ? commandLine('skerry', 'image', 'rm', ...manifest.tags.map((tag) => `${repository.path}:${tag}`)) : undefined} api={curl({ method: 'DELETE', path: `${callPath(repository)}/manifests/${manifest.digest}${force ? '?force=true' : ''}` })} />}
       onClose={onClose}
       onSubmit={() => remove.mutate({ reference: manifest.digest, force }, { onSuccess: (freed) => onRemoved(freed.bytes) })}
     >
@@ -113,7 +113,7 @@ export function RemoveRepositoryDialog({ repository, inUse, onClose, onRemoved }
       typed={manifests > 0 ? repository.path : undefined}
       pending={remove.isPending}
       problem={problem}
-      extra={<SameAs compact api={curl({ method: 'DELETE', path: `${callPath(repository)}${force ? '?force=true' : ''}` })} />}
+      extra={<SameAs compact cli={commandLine('skerry', 'repo', 'rm', force && '--force', repository.path)} api={curl({ method: 'DELETE', path: `${callPath(repository)}${force ? '?force=true' : ''}` })} />}
       onClose={onClose}
       onSubmit={() => remove.mutate({ repository, force }, { onSuccess: (freed) => onRemoved(freed.bytes) })}
     >

@@ -3,7 +3,7 @@ import { useTranslation } from 'react-i18next'
 import type { Repository, Visibility } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { useTenantInView } from '@/api/registry'
-import { curl } from '@/shared/lib/shell'
+import { commandLine, curl } from '@/shared/lib/shell'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
 import { callPath, repositoryName } from './paths'
@@ -103,6 +103,7 @@ function Fields({ repository, error, pending, onSubmit, onClose }: { repository?
         </Form.Item>
       </Form>
       <FoldedSameAs
+        cli={commandLine('skerry', 'repo', repository ? 'set' : 'create', '--visibility', spec.visibility, ...(spec.description || repository ? ['--description', spec.description ?? ''] : []), repository ? repository.path : name)}
         api={repository ? curl({ method: 'PUT', path: callPath(repository), json: { ...repository.spec, ...spec } }) : curl({ method: 'POST', path: '/repositories', json: { name, spec } })}
       />
     </Modal>

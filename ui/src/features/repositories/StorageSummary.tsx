@@ -47,7 +47,7 @@ export function StorageSummary() {
           submit={t('storage.collect')}
           pending={collect.isPending}
           problem={collect.isError ? asProblem(collect.error) : null}
-          extra={<SameAs compact api={curl({ method: 'POST', path: '/registry/collections' })} />}
+          extra={<SameAs compact cli="skerry registry collect" api={curl({ method: 'POST', path: '/registry/collections' })} />}
           onClose={() => setAsking(false)}
           onSubmit={() =>
             collect.mutate(undefined, {

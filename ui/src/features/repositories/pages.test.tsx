@@ -145,7 +145,7 @@ describe('repositories', () => {
     await person.click(screen.getByRole('button', { name: 'Remove 2 tags' }))
     const dialog = await screen.findByRole('dialog')
     await within(dialog).findByText(/Frees 34.5 MiB at the next collection/)
-    within(dialog).getByText('1.4.2 is in use by a service or container.')
+    within(dialog).getByText(/^1.4.2 is in use: what runs goes on/)
     await person.click(within(dialog).getByRole('button', { name: 'Remove' }))
     expect((await within(dialog).findAllByRole('alert')).some((alert) => /default\/web:1.4.2 is in use by service web/.test(alert.textContent ?? ''))).toBe(true)
     within(dialog).getByText(/1 tag is removed/)

@@ -56,7 +56,7 @@ export function CertificateSection() {
       {shown && (
         <div className="sk-stack">
           {left <= 0 ? <Alert type="error" showIcon title={t('certificate.ended')} /> : left < soon && shown.uploaded ? <Alert type="warning" showIcon title={t('certificate.endsSoon')} /> : null}
-          {!covers && <Alert type="warning" showIcon title={t('certificate.notHere', { name: here })} />}
+          {!covers && (shown.uploaded ? <Alert type="info" showIcon title={t('certificate.otherName', { name: here })} /> : <Alert type="warning" showIcon title={t('certificate.notHere', { name: here })} />)}
           <Facts
             items={[
               { label: t('certificate.by'), value: shown.uploaded ? t('certificate.own') : t('certificate.cluster') },
@@ -85,7 +85,7 @@ export function CertificateSection() {
           submit={t('certificate.reset')}
           pending={reset.isPending}
           problem={reset.isError ? asProblem(reset.error) : null}
-          extra={<SameAs compact api={curl({ method: 'DELETE', path: '/certificate' })} />}
+          extra={<SameAs compact cli="skerry certificate reset" api={curl({ method: 'DELETE', path: '/certificate' })} />}
           onClose={() => setDialog(null)}
           onSubmit={() =>
             reset.mutate(undefined, {
@@ -162,6 +162,7 @@ function UploadCertificate({ onClose }: { onClose: () => void }) {
         </Form.Item>
       </Form>
       <FoldedSameAs
+        cli="skerry certificate set --cert fullchain.pem --key privkey.pem"
         api={`jq -n --rawfile c fullchain.pem --rawfile k key.pem '{certificate: $c, key: $k}' | \\\n  curl -X PUT ${location.origin}/api/v1/certificate \\\n  -H "Authorization: Bearer $SKERRY_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d @-`}
       />
     </Modal>

@@ -8,7 +8,7 @@ import type { Upstream } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { tenantsQuery } from '@/api/registry'
 import { formatBytes } from '@/shared/lib/format'
-import { curl } from '@/shared/lib/shell'
+import { commandLine, curl } from '@/shared/lib/shell'
 import '@/shared/ui/artifacts.css'
 import { ConfirmDialog } from '@/shared/ui/ConfirmDialog'
 import { EmptyState } from '@/shared/ui/EmptyState'
@@ -108,7 +108,7 @@ function Remove({ upstream, onClose }: { upstream: Upstream; onClose: () => void
       submit={t('action.remove')}
       pending={remove.isPending}
       problem={remove.isError ? asProblem(remove.error) : null}
-      extra={<SameAs compact api={curl({ method: 'DELETE', path: `/upstreams/${encodeURIComponent(upstream.name)}` })} />}
+      extra={<SameAs compact cli={commandLine('skerry', 'upstream', 'rm', upstream.name)} api={curl({ method: 'DELETE', path: `/upstreams/${encodeURIComponent(upstream.name)}` })} />}
       onClose={onClose}
       onSubmit={() => remove.mutate(upstream, { onSuccess: onClose })}
     >

@@ -3,7 +3,7 @@ import { useEffect } from 'react'
 import { useTranslation } from 'react-i18next'
 import type { Upstream } from '@/api/model'
 import { asProblem } from '@/api/problem'
-import { curl } from '@/shared/lib/shell'
+import { commandLine, curl } from '@/shared/lib/shell'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAs } from '@/shared/ui/SameAs'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
@@ -22,7 +22,7 @@ export function TestDialog({ upstream, onClose }: { upstream: Upstream; onClose:
       onCancel={onClose}
       footer={
         <div className="sk-dialog-foot">
-          <SameAs compact api={curl({ method: 'POST', path: `/upstreams/${encodeURIComponent(upstream.name)}/test` })} />
+          <SameAs compact cli={commandLine('skerry', 'upstream', 'test', upstream.name)} api={curl({ method: 'POST', path: `/upstreams/${encodeURIComponent(upstream.name)}/test` })} />
           <span>
             <Button onClick={() => mutate(upstream)} loading={test.isPending}>
               {t('upstream.testAgain')}

@@ -4,7 +4,7 @@ import { useTranslation } from 'react-i18next'
 import type { Upstream } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { tenantsQuery } from '@/api/registry'
-import { curl } from '@/shared/lib/shell'
+import { commandLine, curl } from '@/shared/lib/shell'
 import '@/shared/ui/artifacts.css'
 import { DeleteOutlined, PlusOutlined } from '@/shared/ui/icons'
 import { PemField } from '@/shared/ui/PemField'
@@ -23,6 +23,20 @@ export function UpstreamDialog({ upstream, onClose, onSaved }: { upstream?: Upst
   const values = { ...initial, ...(Form.useWatch([], form) as Partial<UpstreamValues> | undefined) }
   const wish = wishOf(values)
   const shown = { ...(upstream ? {} : { name: wish.name || 'docker.io' }), spec: wish.spec, ...(wish.password === undefined ? {} : { password: wish.password && 'PASSWORD' }) }
+  const nameOf = (id: string) => tenants.data?.items.find((tenant) => tenant.id === id)?.name ?? id
+  const { spec } = wish
+  const each = (flag: string, list: string[] | undefined) => (list?.length ? list.flatMap((word) => [flag, word]) : upstream ? [flag, ''] : [])
+  const cli = commandLine(
+    'skerry', 'upstream', upstream ? 'set' : 'create',
+    ...each('--endpoint', spec.endpoints),
+    ...each('--user', spec.username ? [spec.username] : undefined),
+    ...(wish.password ? ['--password-file', '-'] : []),
+    ...(spec.ca ? ['--ca', 'ca.pem'] : each('--ca', undefined)),
+    ...each('--proxy', spec.proxy ? [spec.proxy] : undefined),
+    ...each('--for', spec.tenantIds?.map(nameOf)),
+    ...(upstream ? [spec.disabled ? '--disable' : '--enable'] : []),
+    upstream?.name ?? (wish.name || 'docker.io'),
+  )
   return (
     <Modal
       open
@@ -125,7 +139,7 @@ export function UpstreamDialog({ upstream, onClose, onSaved }: { upstream?: Upst
             {
               key: 'same',
               label: t('sameAs.title'),
-              children: <SameAsPanel api={upstream ? curl({ method: 'PUT', path: `/upstreams/${encodeURIComponent(upstream.name)}`, json: shown }) : curl({ method: 'POST', path: '/upstreams', json: shown })} />,
+              children: <SameAsPanel cli={cli} api={upstream ? curl({ method: 'PUT', path: `/upstreams/${encodeURIComponent(upstream.name)}`, json: shown }) : curl({ method: 'POST', path: '/upstreams', json: shown })} />,
             },
           ]}
         />
