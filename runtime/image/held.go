@@ -32,12 +32,12 @@ func (s *Store) Adopt(ctx context.Context, target ocispec.Descriptor, progress f
 		return err
 	}
 	return s.hold(ctx, func(ctx context.Context) error {
-		m, cfg, err := s.manifest(ctx, target)
+		m, cfg, err := s.whole(ctx, target)
+		if errors.Is(err, ErrNotFound) {
+			return refuse("%s is not on this node, or not all of it", target.Digest)
+		}
 		if err != nil {
-			if errors.Is(err, ErrRefused) || errors.Is(err, ErrPlatform) || !errdefs.IsNotFound(err) {
-				return err
-			}
-			return refuse("%s is not whole on this node: %v", target.Digest, err)
+			return err
 		}
 		if err := s.fits(target, cfg); err != nil {
 			return err
@@ -68,6 +68,22 @@ func (s *Store) Adopt(ctx context.Context, target ocispec.Descriptor, progress f
 	})
 }
 
+// whole is manifest for content that may be no image of the engine and may be
+// missing. Errors: ErrNotFound, ErrPlatform, ErrRefused.
+func (s *Store) whole(ctx context.Context, target ocispec.Descriptor) (ocispec.Manifest, ocispec.Image, error) {
+	_, err := s.client.ContentStore().Info(ctx, target.Digest)
+	if err == nil {
+		m, cfg, err := s.manifest(ctx, target)
+		if err == nil || errors.Is(err, ErrPlatform) || !errdefs.IsNotFound(err) {
+			return m, cfg, err
+		}
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		return ocispec.Manifest{}, ocispec.Image{}, fmt.Errorf("look for %s: %w", target.Digest, err)
+	}
+	return ocispec.Manifest{}, ocispec.Image{}, fmt.Errorf("image %s: %w", target.Digest, ErrNotFound)
+}
+
 // fits refuses an image for another kind of host.
 func (s *Store) fits(target ocispec.Descriptor, cfg ocispec.Image) error {
 	p := ocispec.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}
@@ -95,11 +111,8 @@ func (s *Store) checkNew(ctx context.Context, m ocispec.Manifest, cfg ocispec.Im
 // Describe is Inspect for content that may be no image of the engine: of a
 // repository. Errors: ErrNotFound, ErrPlatform, ErrRefused.
 func (s *Store) Describe(ctx context.Context, target ocispec.Descriptor) (Detail, error) {
-	m, cfg, err := s.manifest(ctx, target)
+	m, cfg, err := s.whole(ctx, target)
 	if err != nil {
-		if errdefs.IsNotFound(err) && !errors.Is(err, ErrPlatform) {
-			return Detail{}, fmt.Errorf("image %s: %w", target.Digest, ErrNotFound)
-		}
 		return Detail{}, err
 	}
 	return s.detail(ctx, target, m, cfg)
@@ -109,10 +122,7 @@ func (s *Store) Describe(ctx context.Context, target ocispec.Descriptor) (Detail
 // that is an OCI layout and a docker-archive at once, under names. Errors:
 // ErrNotFound, ErrPlatform.
 func (s *Store) ExportContent(ctx context.Context, w io.Writer, target ocispec.Descriptor, names ...string) error {
-	if _, _, err := s.manifest(ctx, target); err != nil {
-		if errdefs.IsNotFound(err) && !errors.Is(err, ErrPlatform) {
-			return fmt.Errorf("image %s: %w", target.Digest, ErrNotFound)
-		}
+	if _, _, err := s.whole(ctx, target); err != nil {
 		return err
 	}
 	if err := archive.Export(ctx, s.client.ContentStore(), w, archive.WithPlatform(s.platform), archive.WithManifest(target, names...)); err != nil {
