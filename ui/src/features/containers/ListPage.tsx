@@ -51,7 +51,7 @@ export default function ListPage() {
       {
         key: 'name',
         title: t('column.name'),
-        width: wide ? 'minmax(172px, 2fr)' : 'minmax(0, 1fr)',
+        width: wide ? 'minmax(200px, 2.6fr)' : 'minmax(0, 1fr)',
         sortable: true,
         render: (container) => (
           <span className="sk-ct-name">
@@ -62,11 +62,11 @@ export default function ListPage() {
           </span>
         ),
       },
-      { key: 'image', title: t('column.image'), width: 'minmax(90px, 1.2fr)', from: 'md', sortable: true, render: ({ spec }) => <span title={spec.image}>{shortImage(spec.image)}</span> },
+      { key: 'image', title: t('column.image'), width: 'minmax(86px, 1.1fr)', from: 'md', sortable: true, render: ({ spec }) => <span title={spec.image}>{shortImage(spec.image)}</span> },
       {
         key: 'service',
         title: t('containers.service'),
-        width: 'minmax(90px, 1.1fr)',
+        width: 'minmax(86px, 1fr)',
         from: 'lg',
         sortable: true,
         render: (container) => (
@@ -77,14 +77,14 @@ export default function ListPage() {
         ),
       },
       { key: 'node', title: t('column.node'), width: 'minmax(80px, 0.8fr)', from: 'xxl', sortable: true, render: ({ assign }) => (assign.nodeId ? <Link to={`/nodes/${encodeURIComponent(nodeNames.get(assign.nodeId) ?? assign.nodeId)}`}>{nodeNames.get(assign.nodeId) ?? assign.nodeId}</Link> : '–') },
-      { key: 'cpu', title: t('measure.cpuShort'), width: '106px', from: 'md', align: 'right', render: (container) => <CpuSpark container={container} /> },
-      { key: 'memory', title: t('measure.memory'), width: '126px', from: 'md', align: 'right', render: (container) => <MemorySpark container={container} /> },
+      { key: 'cpu', title: t('measure.cpuShort'), width: '98px', from: 'md', align: 'right', render: (container) => <CpuSpark container={container} /> },
+      { key: 'memory', title: t('measure.memory'), width: '118px', from: 'md', align: 'right', render: (container) => <MemorySpark container={container} /> },
       { key: 'ports', title: t('column.ports'), width: '64px', from: 'lg', render: (container) => <Ports ports={ports.data?.get(container.serviceId)} /> },
-      { key: 'age', title: t('column.age'), width: '100px', from: 'lg', align: 'right', sortable: true, render: ({ createdAt }) => <Time at={createdAt} /> },
+      { key: 'age', title: t('column.age'), width: '94px', from: 'lg', align: 'right', sortable: true, render: ({ createdAt }) => <Time at={createdAt} /> },
       {
         key: 'actions',
         title: <span className="sk-visually-hidden">{t('column.actions')}</span>,
-        width: '62px',
+        width: '60px',
         align: 'right',
         render: ({ name }) => (
           <span className="sk-ct-links">

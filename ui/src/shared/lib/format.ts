@@ -38,10 +38,27 @@ const steps: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ]
 
+// Making a formatter costs a hundred times more than using it, and a list shows hundreds of times.
+const relative: Record<Language, Intl.RelativeTimeFormat> = {
+  en: new Intl.RelativeTimeFormat('en', { numeric: 'always' }),
+  zh: new Intl.RelativeTimeFormat('zh-CN', { numeric: 'always' }),
+}
+const exactFormat: Intl.DateTimeFormatOptions = {
+  year: 'numeric',
+  month: '2-digit',
+  day: '2-digit',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  timeZoneName: 'short',
+  hour12: false,
+}
+const exact: Record<Language, Intl.DateTimeFormat> = { en: new Intl.DateTimeFormat('en-GB', exactFormat), zh: new Intl.DateTimeFormat('zh-CN', exactFormat) }
+
 /** The time between then and now in the largest unit that fits ("3 minutes ago"); under five seconds it is "now". */
 export function formatRelative(then: Date, now: Date, language: Language): string {
   const seconds = (then.getTime() - now.getTime()) / 1000
-  const format = new Intl.RelativeTimeFormat(language === 'zh' ? 'zh-CN' : 'en', { numeric: 'always' })
+  const format = relative[language]
   if (Math.abs(seconds) < 5) return language === 'zh' ? '刚刚' : 'now'
   for (const [unit, size] of steps) {
     if (Math.abs(seconds) >= size) return spaced(format.format(Math.trunc(seconds / size), unit), language)
@@ -51,16 +68,7 @@ export function formatRelative(then: Date, now: Date, language: Language): strin
 
 /** The exact local time with its zone. */
 export function formatExact(then: Date, language: Language): string {
-  return new Intl.DateTimeFormat(language === 'zh' ? 'zh-CN' : 'en-GB', {
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    timeZoneName: 'short',
-    hour12: false,
-  }).format(then)
+  return exact[language].format(then)
 }
 
 /** A length of time in its two largest units. */

@@ -1,6 +1,6 @@
 import { useWindowVirtualizer } from '@tanstack/react-virtual'
 import { Grid } from 'antd'
-import { memo, useCallback, useLayoutEffect, useRef, useState, type ReactNode } from 'react'
+import { memo, useCallback, useLayoutEffect, useMemo, useRef, useState, type ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
 import './VirtualTable.css'
 
@@ -15,6 +15,8 @@ export interface VirtualColumn<Row> {
   sortable?: boolean
   render: (row: Row) => ReactNode
 }
+
+const breakpoints = ['sm', 'md', 'lg', 'xl', 'xxl'] as const
 
 export interface Sort {
   key: string
@@ -53,17 +55,24 @@ export function VirtualTable<Row>({
   const screens = Grid.useBreakpoint()
   const body = useRef<HTMLDivElement>(null)
   const [margin, setMargin] = useState(0)
-  const visible = columns.filter(({ from }) => !from || screens[from])
+  const wide = breakpoints.filter((name) => screens[name]).join()
+  // The same array while the same columns are shown: rows are drawn again only when they change.
+  const visible = useMemo(() => columns.filter(({ from }) => !from || wide.split(',').includes(from)), [columns, wide])
   const tracks = `${onSelect ? '20px ' : ''}${visible.map(({ width }) => width).join(' ')}`
-  // What stands above the table may come and go (conditions, banners), so its place is looked up at each drawing.
+  // What stands above the table may come and go (conditions, banners); then the page's height changes, and the place is looked up.
   useLayoutEffect(() => {
-    const top = body.current ? Math.round(body.current.getBoundingClientRect().top + scrollY) : 0
-    if (top !== margin) setMargin(top)
-  })
+    const measure = () => setMargin(body.current ? Math.round(body.current.getBoundingClientRect().top + scrollY) : 0)
+    measure()
+    const observer = new ResizeObserver(measure)
+    observer.observe(document.body)
+    return () => observer.disconnect()
+  }, [])
   const virtual = useWindowVirtualizer({
     count: rows.length,
     estimateSize: () => rowHeight,
-    overscan: 8,
+    overscan: 6,
+    // Drawn once for each frame, not once for each event of the wheel.
+    useFlushSync: false,
     scrollMargin: margin,
     getItemKey: (index) => {
       const row = rows[index]
@@ -119,11 +128,11 @@ export function VirtualTable<Row>({
               key={key}
               row={row}
               id={key}
-              name={rowName(row)}
+              choose={onSelect && t('table.select', { name: rowName(row) })}
               index={item.index}
               top={item.start - virtual.options.scrollMargin}
               height={rowHeight}
-              columns={columns as readonly VirtualColumn<unknown>[]}
+              columns={visible as readonly VirtualColumn<unknown>[]}
               tracks={tracks}
               checked={onSelect ? (selected?.has(key) ?? false) : undefined}
               onCheck={check}
@@ -138,7 +147,8 @@ export function VirtualTable<Row>({
 interface LineProps {
   row: unknown
   id: string
-  name: string
+  /** Label of its checkbox. */
+  choose: string | undefined
   index: number
   top: number
   height: number
@@ -148,23 +158,19 @@ interface LineProps {
   onCheck: (id: string, on: boolean) => void
 }
 
-function LineOf({ row, id, name, index, top, height, columns, tracks, checked, onCheck }: LineProps) {
-  const { t } = useTranslation()
-  const screens = Grid.useBreakpoint()
+function LineOf({ row, id, choose, index, top, height, columns, tracks, checked, onCheck }: LineProps) {
   return (
     <div role="row" aria-rowindex={index + 2} className="sk-vt-row sk-vt-line" style={{ gridTemplateColumns: tracks, height, transform: `translateY(${top}px)` }}>
       {checked !== undefined && (
         <span role="cell">
-          <input type="checkbox" aria-label={t('table.select', { name })} checked={checked} onChange={(event) => onCheck(id, event.target.checked)} />
+          <input type="checkbox" aria-label={choose} checked={checked} onChange={(event) => onCheck(id, event.target.checked)} />
         </span>
       )}
-      {columns
-        .filter(({ from }) => !from || screens[from])
-        .map(({ key, align, render }) => (
-          <span key={key} role="cell" className={align === 'right' ? 'sk-vt-right' : undefined}>
-            {render(row)}
-          </span>
-        ))}
+      {columns.map(({ key, align, render }) => (
+        <span key={key} role="cell" className={align === 'right' ? 'sk-vt-right' : undefined}>
+          {render(row)}
+        </span>
+      ))}
     </div>
   )
 }
