@@ -161,7 +161,9 @@ type ExportItem struct {
 }
 
 // Export writes the images as one tar that is an OCI layout and a docker-archive
-// at once. Platforms that are not on this host are left out. Errors: ErrNotFound.
+// at once. Of an index only the part for this host is written, as an image of its
+// own: nobody has shown that he has the others, should they be here. Errors:
+// ErrNotFound.
 func (s *Store) Export(ctx context.Context, w io.Writer, items ...ExportItem) error {
 	opts := []archive.ExportOpt{archive.WithPlatform(s.platform)}
 	for _, it := range items {
@@ -169,10 +171,31 @@ func (s *Store) Export(ctx context.Context, w io.Writer, items ...ExportItem) er
 		if err != nil {
 			return err
 		}
-		opts = append(opts, archive.WithManifest(img.Target, it.Names...))
+		target, err := s.hostPart(ctx, img.Target)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, archive.WithManifest(target, it.Names...))
 	}
 	if err := archive.Export(ctx, s.client.ContentStore(), w, opts...); err != nil {
 		return fmt.Errorf("export images: %w", err)
 	}
 	return nil
+}
+
+// hostPart gives the manifest of an image that this host runs.
+func (s *Store) hostPart(ctx context.Context, target ocispec.Descriptor) (ocispec.Descriptor, error) {
+	children := images.FilterPlatforms(images.ChildrenHandler(s.client.ContentStore()), s.platform)
+	children = images.LimitManifests(children, s.platform, 1)
+	for depth := 0; images.IsIndexType(target.MediaType); depth++ {
+		parts, err := children(ctx, target)
+		if errdefs.IsNotFound(err) || err == nil && len(parts) == 0 || depth > deepest {
+			return target, fmt.Errorf("image %s has nothing for %s: %w", target.Digest, platforms.DefaultString(), ErrPlatform)
+		}
+		if err != nil {
+			return target, fmt.Errorf("read the index %s: %w", target.Digest, err)
+		}
+		target = parts[0]
+	}
+	return target, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -34,10 +35,13 @@ type source struct {
 	fetched []digest.Digest
 }
 
-// newSource serves an image of one small layer.
-func newSource(t *testing.T, h *runtimetest.Host) *source {
+// newSource serves an image of one small layer that runs a command.
+func newSource(t *testing.T, h *runtimetest.Host, cmd ...string) *source {
+	if len(cmd) == 0 {
+		cmd = []string{"/hello"}
+	}
 	s := &source{engine: h.Client, blobs: map[digest.Digest][]byte{}}
-	for _, f := range runtimetest.OCILayout(t, "x", runtimetest.ImageConfig{Cmd: []string{"/hello"}}, small(t)) {
+	for _, f := range runtimetest.OCILayout(t, "x", runtimetest.ImageConfig{Cmd: cmd}, small(t)) {
 		if hex, ok := strings.CutPrefix(f.Name, "blobs/sha256/"); ok {
 			s.blobs[digest.Digest("sha256:"+hex)] = f.Body
 		}
@@ -169,5 +173,49 @@ func TestPullRefuses(t *testing.T) {
 	}
 	if b, s, l, i := held(t, h); b+s+l+i != 0 {
 		t.Errorf("the engine holds %d blobs, %d snapshots, %d leases, %d ingests", b, s, l, i)
+	}
+}
+
+// TestIndexNamesAStranger: an index names, beside its own image, the manifest of
+// another tenant, for the same platform. It is neither run nor exported.
+func TestIndexNamesAStranger(t *testing.T) {
+	h := runtimetest.New(t)
+	ctx := runtimetest.Context(t, time.Minute)
+	secret := newSource(t, h, "/secret")
+	if _, err := h.Images.Pull(ctx, secret, image.PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	evil := newSource(t, h, "/evil")
+	own, stranger := evil.target, secret.target
+	own.Annotations, stranger.Annotations = nil, nil
+	own.Platform = &ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	stranger.Platform = own.Platform
+	for _, order := range [][]ocispec.Descriptor{{own, stranger}, {stranger, own}} {
+		b, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: order})
+		if err != nil {
+			t.Fatal(err)
+		}
+		evil.target = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(b), Size: int64(len(b))}
+		evil.blobs[evil.target.Digest] = b
+		d, err := h.Images.Pull(ctx, evil, image.PullOptions{})
+		if order[0].Digest == stranger.Digest {
+			if !errors.Is(err, errAway) {
+				t.Errorf("the stranger's image was taken: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := h.Images.Resolve(ctx, d); err != nil || r.Config.Config.Cmd[0] != "/evil" {
+			t.Errorf("%+v %v", r, err)
+		}
+		var out bytes.Buffer
+		if err := h.Images.Export(ctx, &out, image.ExportItem{Digest: d, Names: []string{"docker.io/library/x:1"}}); err != nil {
+			t.Fatal(err)
+		}
+		if s := out.String(); strings.Contains(s, "/secret") || strings.Contains(s, stranger.Digest.Encoded()) || !strings.Contains(s, own.Digest.Encoded()) {
+			t.Error("the export holds what the index only names")
+		}
 	}
 }
