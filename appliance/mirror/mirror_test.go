@@ -2,11 +2,13 @@ package mirror_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -312,11 +314,48 @@ func TestForeignLayer(t *testing.T) {
 	if out, err := r.pull("bob", "evil.corp/x/y:1"); err == nil {
 		t.Errorf("the mirror gave it: %s", out)
 	}
+	// An index that names it, beside an image of bob's own, gives bob nothing.
+	layer := manifestLayer(t, manifest)
+	for _, first := range []bool{false, true} {
+		own := `{"mediaType":"` + model.MediaTypeOCIManifest + `","digest":"sha256:` + strings.Repeat("0", 64) + `","size":1,"platform":{"os":"linux","architecture":"` + runtime.GOARCH + `"}}`
+		secret := strings.Replace(own, "sha256:"+strings.Repeat("0", 64), d.String(), 1)
+		index := `{"mediaType":"` + model.MediaTypeOCIIndex + `","manifests":[` + own + `,` + secret + `]}`
+		if first { // the part that an engine would have fetched
+			index = `{"mediaType":"` + model.MediaTypeOCIIndex + `","manifests":[` + secret + `,` + own + `]}`
+		}
+		id := digest.FromString(index)
+		release, err := r.blobs.Put(t.Context(), id, int64(len(index)), strings.NewReader(index))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.propose(&command.PutImage{Head: command.By(model.Origin{Actor: "bob"}), Image: model.Image{Meta: model.Meta{ID: "i8", Name: "x.corp/x:1"}, TenantID: "t2", Digest: id.String()}})
+		src, err := r.mirror.Source(r.caller("bob", "t2"), "evil.corp/x/y:1", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if src.Holds(layer) != first {
+			t.Errorf("named first %v: holds %v", first, !first)
+		}
+		src.Close()
+		release()
+	}
+	img, _ := r.cluster.View().ImageByName("t2", "x.corp/x:1")
+	r.propose(&command.DeleteImage{Head: command.By(model.Origin{Actor: "bob"}), ID: img.ID, ExpectVersion: command.AnyVersion})
 	// The same for the tenant that has it as an image.
 	r.propose(&command.PutImage{Head: command.By(model.Origin{Actor: "bob"}), Image: model.Image{Meta: model.Meta{ID: "i9", Name: "registry.corp/shop/secret:1"}, TenantID: "t2", Digest: d.String()}})
 	if _, err := r.engine("bob", "t2", "evil.corp/x/y:1", "", ""); err != nil {
 		t.Errorf("who has the image: %v", err)
 	}
+}
+
+// manifestLayer is the only layer of a manifest.
+func manifestLayer(t *testing.T, manifest []byte) digest.Digest {
+	t.Helper()
+	var m ocispec.Manifest
+	if err := json.Unmarshal(manifest, &m); err != nil || len(m.Layers) != 1 {
+		t.Fatal(m, err)
+	}
+	return m.Layers[0].Digest
 }
 
 // TestDockerHub: names without a host are Docker Hub's, and a row of that name

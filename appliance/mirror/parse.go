@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/skerryhq/skerry/appliance/mirror/remote"
 	"github.com/skerryhq/skerry/raft/model"
@@ -30,6 +31,12 @@ type part struct {
 	Platform  *struct {
 		OS, Architecture, Variant string
 	} `json:"platform"`
+}
+
+// platform is the part's in the words of the specification; only of one that has
+// one.
+func (p part) platform() ocispec.Platform {
+	return ocispec.Platform{OS: p.Platform.OS, Architecture: p.Platform.Architecture, Variant: p.Platform.Variant}
 }
 
 // known are the types of manifests and indexes.

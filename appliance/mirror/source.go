@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
+	"sort"
 	"sync"
 
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -171,8 +174,9 @@ func (s *Source) images(v *state.View) map[digest.Digest]bool {
 	return s.own
 }
 
-// walk adds a manifest or index and what it names. What an index names counts
-// only as far as it is a manifest: having an index is no right to the rest.
+// walk adds a manifest or index and what it names. Of an index only the part for
+// this host counts, the one that an engine fetches and proves: whoever brought an
+// index may have named anything in it.
 func (s *Source) walk(d digest.Digest, depth int) {
 	const deepest = 4
 	if s.own[d] || depth > deepest || d.Validate() != nil {
@@ -190,9 +194,26 @@ func (s *Source) walk(d digest.Digest, depth int) {
 	for _, p := range append(doc.Layers, optional(doc.Config)...) {
 		s.own[digest.Digest(p.Digest)] = true
 	}
-	for _, p := range doc.Manifests {
+	if p, ok := hostPart(doc.Manifests); ok {
 		s.walk(digest.Digest(p.Digest), depth+1)
 	}
+}
+
+// hostPart is the part of an index that the engine takes on this host.
+func hostPart(all []part) (part, bool) {
+	host := platforms.Default()
+	fits := func(p part) bool { return p.Platform == nil || host.Match(p.platform()) }
+	all = slices.DeleteFunc(slices.Clone(all), func(p part) bool { return !fits(p) })
+	if len(all) == 0 {
+		return part{}, false
+	}
+	sort.SliceStable(all, func(i, j int) bool {
+		if all[i].Platform == nil || all[j].Platform == nil {
+			return all[i].Platform != nil
+		}
+		return host.Less(all[i].platform(), all[j].platform())
+	})
+	return all[0], true
 }
 
 func optional(p *part) []part {
