@@ -354,6 +354,7 @@ export class Database {
       },
       50 * hour,
     )
+    shop.revision = 3
     run(shop, 50 * hour)
     const hello = this.createApp({ name: 'hello', services: { hello: { container: { image: 'library/welcome:latest', restart: 'always' }, replicas: 1, ports: [{ protocol: 'tcp', containerPort: 80 }] } } }, 0.4 * hour)
     run(hello, 0.4 * hour)

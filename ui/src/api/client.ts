@@ -23,6 +23,8 @@ export function dress(request: Request): Request {
 
 /** Takes from an answer what the next request needs. */
 export function learn(response: Response) {
+  // Whoever shows the session asks whether it is still there; a refused sign-in is no news to anybody.
+  if (response.status === 401) dispatchEvent(new Event('skerry-unauthorized'))
   const seen = Number(response.headers.get('Skerry-Index'))
   if (seen > index) index = seen
 }

@@ -7,7 +7,7 @@ import { Navigate, Outlet, useLocation } from 'react-router'
 import { currentConnection, followEvents, retryNow, subscribeConnection } from '@/api/events'
 import type { Me } from '@/api/model'
 import { asProblem } from '@/api/problem'
-import { sessionQuery, setupQuery } from '@/api/queries'
+import { keys, sessionQuery, setupQuery } from '@/api/queries'
 import { useScopeTenant } from '@/api/scope'
 import { TaskMenu } from '@/features/tasks/TaskMenu'
 import { Brand } from '@/shared/ui/Brand'
@@ -66,6 +66,12 @@ function SignedIn({ me, live }: { me: Me; live: boolean }) {
   useEffect(() => {
     if (live) return followEvents(queries)
   }, [queries, tenant, live])
+  useEffect(() => {
+    if (!live) return
+    const doubt = () => void queries.invalidateQueries({ queryKey: keys.session })
+    addEventListener('skerry-unauthorized', doubt)
+    return () => removeEventListener('skerry-unauthorized', doubt)
+  }, [queries, live])
   return (
     <div className="sk-frame">
       <a className="sk-skip" href="#main">

@@ -9,6 +9,7 @@ import { asProblem, type ApiProblem } from '@/api/problem'
 import { appsQuery, environmentsQuery, imagesQuery } from '@/api/queries'
 import { useScopeEnvironment } from '@/api/scope'
 import { Editor, type Schema, type TextProblem } from '@/shared/editor'
+import { suggestName } from '@/shared/lib/image'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { DiffView } from '@/shared/ui/DiffView'
 import { DeleteOutlined, UploadOutlined } from '@/shared/ui/icons'
@@ -84,7 +85,8 @@ export function ComposeDeploy({ app, source: begun }: { app?: App; source: strin
   const env = useMemo(() => readDotEnv(dotEnv), [dotEnv])
   const check = useCheck({ source, name: present?.name ?? named, env, files })
   const parsed = check.data?.parsed
-  const name = present?.name ?? (named.trim() || parsed?.name || '')
+  const suggested = suggestName(Object.values(parsed?.services ?? {})[0]?.container.image ?? '', apps.data?.items.map((each) => each.name) ?? [])
+  const name = present?.name ?? (named.trim() || parsed?.name || suggested)
   const taken = !present && (apps.data?.items.some((each) => each.name === name) ?? false)
   const nameFault = name !== '' && !namePattern.test(name) ? t('deploy.nameRule') : taken ? t('deploy.nameTaken', { name }) : ''
   const place = present ? undefined : environments.data?.items.find(({ id }) => id === environment)
@@ -139,7 +141,7 @@ export function ComposeDeploy({ app, source: begun }: { app?: App; source: strin
             <Form layout="vertical" requiredMark={false} disabled={deploy.isPending} onFinish={submit}>
               {!present && (
                 <Form.Item label={t('deploy.name')} htmlFor="compose-name" extra={t('compose.nameHelp')} validateStatus={nameFault ? 'error' : undefined} help={nameFault || undefined}>
-                  <Input id="compose-name" value={named} onChange={(event) => setNamed(event.target.value)} placeholder={parsed?.name} spellCheck={false} autoComplete="off" />
+                  <Input id="compose-name" value={named} onChange={(event) => setNamed(event.target.value)} placeholder={parsed?.name || suggested} spellCheck={false} autoComplete="off" />
                 </Form.Item>
               )}
               <Collapse

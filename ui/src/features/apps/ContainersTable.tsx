@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query'
 import { App as AntApp, Button, Dropdown, Modal, Space, Table, Tooltip, type TableColumnsType } from 'antd'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { Link } from 'react-router'
 import type { Container, ContainerStats } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { containerStatsQuery, nodesQuery } from '@/api/queries'
@@ -30,7 +31,7 @@ export function ContainersTable({ containers, onLogs }: { containers: Container[
         <span className="sk-namecell">
           <StatusBadge status={containerWord(container)} />
           <Tooltip title={container.id}>
-            <span className="sk-name">{container.name}</span>
+            <Link className="sk-name" to={`/containers/${encodeURIComponent(container.id)}`}>{container.name}</Link>
           </Tooltip>
           <Ending container={container} />
         </span>

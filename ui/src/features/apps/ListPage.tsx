@@ -70,7 +70,7 @@ export default function ListPage() {
       {
         key: 'name',
         title: t('column.name'),
-        width: 'minmax(150px, 2fr)',
+        width: 'minmax(0, 2.4fr)',
         sortable: true,
         render: (app) => (
           <span className="sk-namecell sk-namecell-line">
@@ -82,8 +82,8 @@ export default function ListPage() {
         ),
       },
       { key: 'replicas', title: t('column.replicas'), width: '76px', align: 'right', sortable: true, render: (app) => <span className="sk-number">{app.status.running}/{app.status.desired}</span> },
-      { key: 'image', title: t('column.image'), width: 'minmax(120px, 2fr)', from: 'md', sortable: true, render: (app) => <Images app={app} /> },
-      { key: 'ports', title: t('column.ports'), width: 'minmax(64px, 1fr)', render: (app) => <Ports ports={app.status.ports} /> },
+      { key: 'image', title: t('column.image'), width: 'minmax(100px, 1.8fr)', from: 'md', sortable: true, render: (app) => <Images app={app} /> },
+      { key: 'ports', title: t('column.ports'), width: 'minmax(64px, 1fr)', from: 'sm', render: (app) => <Ports ports={app.status.ports} /> },
       { key: 'cpu', title: t('measure.cpuShort'), width: '124px', align: 'right', from: 'lg', render: (app) => <Load app={app} services={ids.get(app.id)} of="cpu" /> },
       { key: 'memory', title: t('measure.memory'), width: '144px', align: 'right', from: 'lg', render: (app) => <Load app={app} services={ids.get(app.id)} of="memory" /> },
       { key: 'age', title: t('column.age'), width: '110px', align: 'right', from: 'md', sortable: true, render: (app) => <Time at={app.createdAt} /> },
@@ -135,7 +135,7 @@ export default function ListPage() {
               </span>
             ) : null}
           </div>
-          <Section flush>
+          <section className="sk-section">
             {chosen.length > 0 && (
               <div className="sk-bulk" role="toolbar" aria-label={t('bulk.title')}>
                 <span>{t('bulk.chosen', { count: chosen.length })}</span>
@@ -170,7 +170,7 @@ export default function ListPage() {
                 onSelect={writes ? setSelected : undefined}
               />
             )}
-          </Section>
+          </section>
           {apps.data?.nextCursor && <p className="sk-muted">{t('list.cut', { count: apps.data.items.length })}</p>}
         </>
       )}

@@ -51,7 +51,7 @@ export default function ServiceListPage() {
       {
         key: 'name',
         title: t('column.name'),
-        width: 'minmax(150px, 2fr)',
+        width: 'minmax(0, 2.4fr)',
         sortable: true,
         render: (service) => (
           <span className="sk-namecell sk-namecell-line">
@@ -64,7 +64,7 @@ export default function ServiceListPage() {
       },
       { key: 'app', title: t('column.app'), width: 'minmax(90px, 1fr)', sortable: true, render: (service) => <Link to={`/apps/${encodeURIComponent(service.appName)}`}>{service.appName}</Link> },
       { key: 'replicas', title: t('column.replicas'), width: '76px', align: 'right', sortable: true, render: ({ status, spec }) => <span className="sk-number">{status.running}/{spec.replicas}</span> },
-      { key: 'image', title: t('column.image'), width: 'minmax(120px, 2fr)', from: 'md', sortable: true, render: ({ spec }) => <span title={spec.container.image}>{shortImage(spec.container.image)}</span> },
+      { key: 'image', title: t('column.image'), width: 'minmax(100px, 1.8fr)', from: 'md', sortable: true, render: ({ spec }) => <span title={spec.container.image}>{shortImage(spec.container.image)}</span> },
       { key: 'ports', title: t('column.ports'), width: 'minmax(64px, 1fr)', from: 'sm', render: ({ ports }) => <Ports ports={ports} /> },
       { key: 'cpu', title: t('measure.cpuShort'), width: '124px', align: 'right', from: 'lg', render: (service) => <ServiceLoad service={service} of="cpu" /> },
       { key: 'memory', title: t('measure.memory'), width: '144px', align: 'right', from: 'lg', render: (service) => <ServiceLoad service={service} of="memory" /> },
@@ -100,13 +100,13 @@ export default function ServiceListPage() {
               options={[{ value: '', label: t('apps.allStatus') }, ...filterable.map((word) => ({ value: word, label: t(`status.${word}`) }))]}
             />
           </div>
-          <Section flush>
+          <section className="sk-section">
             {services.isPending ? null : rows.length === 0 ? (
               <p className="sk-muted sk-section-body">{t('service.noMatch')}</p>
             ) : (
               <VirtualTable label={t('nav.services')} rows={rows} rowKey={rowKey} rowName={rowName} columns={columns} sort={list.sort} onSort={list.setSort} />
             )}
-          </Section>
+          </section>
           {services.data?.nextCursor && <p className="sk-muted">{t('list.cut', { count: services.data.items.length })}</p>}
         </>
       )}

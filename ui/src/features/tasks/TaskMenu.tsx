@@ -6,7 +6,7 @@ import { formatBytes } from '@/shared/lib/format'
 import { cancelTask, dismissEnded, dismissTask, useTasks, type Task, type TaskState } from '@/shared/lib/tasks'
 import type { StatusWord } from '@/shared/lib/status'
 import { CopyButton } from '@/shared/ui/CopyButton'
-import { CloseOutlined, UnorderedListOutlined } from '@/shared/ui/icons'
+import { CheckCircleFilled, CloseOutlined, UnorderedListOutlined } from '@/shared/ui/icons'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
 import { Time } from '@/shared/ui/Time'
 
@@ -86,7 +86,7 @@ function TaskRow({ task, onFollow }: { task: Task; onFollow: () => void }) {
   return (
     <li>
       <div className="sk-task-head">
-        <StatusBadge status={words[task.state]} quiet />
+        {task.state === 'done' ? <span className="sk-task-done" title={t('task.done')}><CheckCircleFilled /></span> : <StatusBadge status={words[task.state]} quiet />}
         <span className="sk-task-name">
           {task.to ? (
             <Link to={task.to} onClick={onFollow}>

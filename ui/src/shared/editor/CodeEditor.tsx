@@ -42,7 +42,7 @@ const outside = Annotation.define<boolean>()
 // The colours are the console's own variables, so that both schemes and their change need nothing here. CodeMirror writes
 // its rules into style elements at run time, which the content policy allows for styles (never for scripts).
 const theme = EditorView.theme({
-  '&': { backgroundColor: 'var(--sk-surface)', color: 'var(--sk-text)', fontSize: '13px', height: '100%' },
+  '&': { backgroundColor: 'var(--sk-surface)', color: 'var(--sk-text)', fontSize: '13px' },
   '&.cm-focused': { outline: 'none' },
   '.cm-content': { fontFamily: 'var(--sk-mono)', caretColor: 'var(--sk-text)', padding: '8px 0' },
   '.cm-cursor': { borderLeftColor: 'var(--sk-text)' },

@@ -16,7 +16,7 @@ export function Sentence({ object, message, reason = '', to }: { object?: string
 
 function linked(text: string, object: string, to: string | undefined): ReactNode {
   const name = to ? <Link to={to}>{object}</Link> : <strong>{object}</strong>
-  const at = text.search(new RegExp(`(?<![\\w-])${object.replace(/[^\w-]/g, '\\$&')}(?![\\w-])`))
+  const at = text.search(new RegExp(`(?<![\\w/.:@-])${object.replace(/[^\w-]/g, '\\$&')}(?![\\w/@-]|[.:]\\w)`))
   if (at < 0) return <>{name} {text}</>
   return (
     <>
