@@ -226,7 +226,9 @@ func (a *Appliance) openRuntime(ctx context.Context, p *parts) error {
 	if p.images, err = image.New(client, image.Options{Root: p.engine.Root, Log: log}); err != nil {
 		return err
 	}
-	p.blobs = registry.NewBlobs(ctx, client, a.log.With("component", "registry"))
+	if p.blobs, err = registry.NewBlobs(ctx, client, filepath.Join(a.cfg.DataDir, "registry"), a.log.With("component", "registry")); err != nil {
+		return err
+	}
 	if p.containers, err = ctrd.New(ctrd.Config{Client: client, Engine: p.engine, Images: p.images, Log: log}); err != nil {
 		return err
 	}

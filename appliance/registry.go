@@ -3,7 +3,6 @@ package appliance
 import (
 	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/appliance/config"
@@ -31,7 +30,7 @@ func newRegistry(cfg config.Config, p *parts, mirror registry.Mirror, log *slog.
 		return out, err
 	}
 	out.registry, err = registry.New(registry.Config{
-		Blobs: p.blobs, Dir: filepath.Join(cfg.DataDir, "registry"), Cluster: p.node, Access: out.door, Mirror: mirror, Images: p.images, Log: log,
+		Blobs: p.blobs, Cluster: p.node, Access: out.door, Mirror: mirror, Images: p.images, Log: log,
 	})
 	return out, err
 }

@@ -62,19 +62,34 @@ type Blobs struct {
 	client *client.Client
 	store  content.Store
 	root   string // the store's folder; empty: read through the engine
+	dir    string // where bytes come in, on the same file system if possible
+	boot   string // names this run of the daemon to the engine
 	pins   pins
 	log    *slog.Logger
 }
 
-// NewBlobs finds the content of a connected engine. Nothing needs closing.
-func NewBlobs(ctx context.Context, c *client.Client, log *slog.Logger) *Blobs {
-	b := &Blobs{client: c, store: c.ContentStore(), log: log}
+// NewBlobs finds the content of a connected engine. dir is the registry's folder
+// on this node; what a run before left half written in it is removed, but for
+// uploads. Nothing needs closing.
+func NewBlobs(ctx context.Context, c *client.Client, dir string, log *slog.Logger) (*Blobs, error) {
+	b := &Blobs{client: c, store: c.ContentStore(), dir: dir, boot: newID(), log: log}
+	if err := os.RemoveAll(b.incoming()); err != nil {
+		return nil, fmt.Errorf("open the registry's folder: %w", err)
+	}
+	for _, d := range []string{b.incoming(), b.uploads()} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("open the registry's folder: %w", err)
+		}
+	}
 	b.root = contentRoot(ctx, c)
 	if b.root == "" {
-		log.Warn("the engine does not tell where its content is; blobs are read through it, which is slower")
+		log.Warn("the engine does not tell where its content is; blobs go through it, which is slower")
 	}
-	return b
+	return b, nil
 }
+
+func (b *Blobs) incoming() string { return filepath.Join(b.dir, "incoming") }
+func (b *Blobs) uploads() string  { return filepath.Join(b.dir, "uploads") }
 
 // contentRoot asks the engine where the files are; empty if it does not say or
 // they are not as expected.
@@ -205,8 +220,8 @@ func (b *Blobs) keep(ctx context.Context, d digest.Digest) error {
 // them has proved to have them. Errors: ErrDigest, ErrDiskFull, ErrTooLarge, those
 // of src. release is never nil.
 func (b *Blobs) Put(ctx context.Context, d digest.Digest, size int64, src io.Reader) (release func(), err error) {
-	in := b.ingest(refPrefix + "put-" + newID())
-	n, err := in.readFrom(ctx, src)
+	in := b.ingest(filepath.Join(b.incoming(), newID()))
+	n, err := in.readFrom(src)
 	if err == nil && n != size {
 		err = fmt.Errorf("%d bytes came, %d were announced: %w", n, size, ErrDigest)
 	}
@@ -215,7 +230,7 @@ func (b *Blobs) Put(ctx context.Context, d digest.Digest, size int64, src io.Rea
 			return release, nil
 		}
 	}
-	in.abort(ctx)
+	in.abort()
 	return func() {}, err
 }
 
@@ -225,15 +240,19 @@ func rootLabel() map[string]string {
 
 // space says how many bytes may still be written; ErrDiskFull if none.
 func (b *Blobs) space() (int64, error) {
-	var st unix.Statfs_t
-	if b.root == "" || unix.Statfs(b.root, &st) != nil {
-		return 1 << 62, nil
+	least := int64(1 << 62)
+	for _, dir := range []string{b.dir, b.root} {
+		var st unix.Statfs_t
+		if dir == "" || unix.Statfs(dir, &st) != nil {
+			continue
+		}
+		free := int64(st.Bavail) * st.Bsize
+		if free <= reserve || st.Files > 0 && st.Ffree < 16 {
+			return 0, fmt.Errorf("%d bytes are left: %w", free, ErrDiskFull)
+		}
+		least = min(least, free-reserve)
 	}
-	free := int64(st.Bavail) * st.Bsize
-	if free <= reserve || st.Files > 0 && st.Ffree < 16 {
-		return 0, fmt.Errorf("%d bytes are left: %w", free, ErrDiskFull)
-	}
-	return free - reserve, nil
+	return least, nil
 }
 
 // explain adds ErrDiskFull where that is what stopped the engine: its errors lose
@@ -248,16 +267,15 @@ func (b *Blobs) explain(err error) error {
 	return err
 }
 
-// sweep ends what was being written when the node ended, but for the uploads in
-// known.
-func (b *Blobs) sweep(ctx context.Context, known func(ref string) bool) error {
+// sweep ends the commits that an earlier run had begun.
+func (b *Blobs) sweep(ctx context.Context) error {
 	all, err := b.store.ListStatuses(ctx)
 	if err != nil {
 		return fmt.Errorf("list what is being written: %w", err)
 	}
 	var errs []error
 	for _, s := range all {
-		if strings.HasPrefix(s.Ref, refPrefix) && !known(s.Ref) {
+		if strings.HasPrefix(s.Ref, refPrefix) && !strings.HasPrefix(s.Ref, refPrefix+b.boot) {
 			if err := b.store.Abort(ctx, s.Ref); err != nil && !errdefs.IsNotFound(err) {
 				errs = append(errs, fmt.Errorf("give back %s: %w", s.Ref, err))
 			}
@@ -292,16 +310,4 @@ func (b *Blobs) sweepFolders(now time.Time) {
 			b.log.Debug("empty folder of a write not removed", "dir", dir, "err", err)
 		}
 	}
-}
-
-// written says how many bytes of a content that is being written are here.
-func (b *Blobs) written(ctx context.Context, ref string) (int64, error) {
-	st, err := b.store.Status(ctx, ref)
-	if errdefs.IsNotFound(err) {
-		return 0, nil // nothing has come yet
-	}
-	if err != nil {
-		return 0, fmt.Errorf("ask for %s: %w", ref, err)
-	}
-	return st.Offset, nil
 }

@@ -44,6 +44,10 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// hurry gives a Read that waits for the client little time: what comes is not
+// wanted any more.
+func (b *body) hurry() { _ = b.ctl.SetReadDeadline(time.Now().Add(handover)) }
+
 // stop ends a Read that waits for the client. It may be called from anywhere.
 func (b *body) stop() {
 	b.stopped.Store(true)

@@ -6,8 +6,8 @@ import (
 )
 
 // Tend is what Run does every minute, at a time.
-func (r *Registry) Tend(ctx context.Context, now time.Time) {
-	r.uploads.tend(ctx, now, func(id string) bool { _, ok := r.view().Repository(id); return ok })
+func (r *Registry) Tend(_ context.Context, now time.Time) {
+	r.uploads.tend(now, func(id string) bool { _, ok := r.view().Repository(id); return ok })
 }
 
 // Round is what Run does every ten minutes.

@@ -1,12 +1,13 @@
 package registry
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/raft/model"
@@ -145,6 +146,11 @@ func (r *Registry) refuse(w http.ResponseWriter, q *request, err error) {
 	}
 	h.Set("Content-Type", "application/json")
 	h.Del("Content-Length")
+	ctl := http.NewResponseController(w)
+	sending := req.ProtoMajor == 1 && req.ContentLength != 0 && ctl.EnableFullDuplex() == nil
+	if sending {
+		h.Set("Connection", "close")
+	}
 	type one struct {
 		Code    string            `json:"code"`
 		Message string            `json:"message"`
@@ -155,7 +161,17 @@ func (r *Registry) refuse(w http.ResponseWriter, q *request, err error) {
 	if req.Method != http.MethodHead {
 		_, _ = w.Write(append(b, '\n'))
 	}
+	if sending {
+		// A client that still sends would lose the answer with a connection that is
+		// closed under it.
+		_ = ctl.Flush()
+		_ = ctl.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, req.Body, lingerBytes)
+	}
 }
 
-// ended says whether an error is the client's going away.
-func ended(ctx context.Context, err error) bool { return ctx.Err() != nil && err != nil }
+// How long and how much a client that was refused may still send.
+const (
+	lingerTime  = 10 * time.Second
+	lingerBytes = 1 << 30
+)

@@ -2,14 +2,15 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,161 +18,97 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
 
-// piece is how much goes to the engine in one message: each is answered.
+// piece is how much is read from a client at once.
 const piece = 1 << 20
 
 var pieces = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
 
-// ingest is one content on its way into the engine. The engine allows one writer
-// for each, so it is kept open between requests; when the engine was restarted
-// meanwhile, it is opened again and goes on where the engine says it is. Not safe
-// for concurrent use, but for size.
+// flushEvery is how much is written before the kernel is told to begin with the
+// disk, so that little is left to wait for at the end.
+const flushEvery = 8 << 20
+
+// ingest is one content on its way into the engine: a file of ours beside the
+// engine's, which becomes one of its blobs by a second name once its bytes are
+// proved. So the engine is not needed while bytes come, and they are written once.
+// Not safe for concurrent use, but for size.
 type ingest struct {
-	b      *Blobs
-	ref    string
-	w      content.Writer // nil: not open
-	end    context.CancelFunc
-	opened time.Time
-	known  bool         // size is what the engine said
-	size   atomic.Int64 // bytes that the engine has acknowledged
+	b       *Blobs
+	path    string
+	f       *os.File     // nil: not open
+	sum     hash.Hash    // of everything in the file, by sha256; nil: not known
+	flushed int64        // bytes that the kernel was told to write
+	size    atomic.Int64 // bytes in the file
 }
 
-func (b *Blobs) ingest(ref string) *ingest { return &ingest{b: b, ref: ref} }
+// ingest gives what is at path, which need not exist yet.
+func (b *Blobs) ingest(path string) *ingest {
+	i := &ingest{b: b, path: path}
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		i.size.Store(info.Size())
+	} else {
+		i.sum = sha256.New()
+	}
+	return i
+}
 
-// reopenAfter keeps the engine from taking a long upload for an abandoned one: it
-// counts a day from the last open.
-const reopenAfter = 12 * time.Hour
-
-// open opens the writer, unless it is. It waits while the engine restarts, or
-// while it still closes the last writer.
-func (i *ingest) open(ctx context.Context) error {
-	if i.w != nil && time.Since(i.opened) < reopenAfter {
+// open opens the file, unless it is.
+func (i *ingest) open() error {
+	if i.f != nil {
 		return nil
 	}
-	i.close()
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the engine did not take it within %s", patience))
-	defer cancel()
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		err := i.openOnce()
-		if err == nil || !errdefs.IsUnavailable(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("open %s: %w (%w)", i.ref, context.Cause(ctx), err)
-		case <-time.After(wait):
-		}
-	}
-}
-
-func (i *ingest) openOnce() error {
-	// The stream outlives the request that opened it.
-	life, end := context.WithCancel(context.Background())
-	w, err := i.b.store.Writer(life, content.WithRef(i.ref))
+	f, err := os.OpenFile(i.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		end()
-		return err
+		return i.b.explain(fmt.Errorf("open an upload's file: %w", err))
 	}
-	st, err := w.Status()
-	if err != nil {
-		end()
-		return err
-	}
-	i.w, i.end, i.opened = w, end, time.Now()
-	if !i.known {
-		i.size.Store(st.Offset)
-		i.known = true
-	} else if st.Offset < i.size.Load() {
-		i.close()
-		i.known = false // the next open takes what the engine says
-		return fmt.Errorf("%s: the engine kept %d bytes of %d: %w", i.ref, st.Offset, i.size.Load(), errLost)
-	}
+	i.f = f
 	return nil
 }
 
-// errLost says that acknowledged bytes are gone, as after a power cut.
-var errLost = errors.New("part of the upload is lost")
-
-// alive opens the writer, or again if the engine has dropped it.
-func (i *ingest) alive(ctx context.Context) (content.Status, error) {
-	for again := false; ; again = true {
-		if err := i.open(ctx); err != nil {
-			return content.Status{}, err
-		}
-		st, err := i.w.Status()
-		if err == nil {
-			return st, nil
-		}
-		i.close()
-		if again {
-			return st, fmt.Errorf("ask for %s: %w", i.ref, err)
-		}
-	}
-}
-
-// close closes the writer; what was written stays.
+// close closes the file; what was written stays.
 func (i *ingest) close() {
-	if i.w != nil {
-		_ = i.w.Close()
-		i.end()
-		i.w = nil
+	if i.f != nil {
+		_ = i.f.Close()
+		i.f = nil
 	}
 }
 
-// append writes p behind what is there. If the engine ends meanwhile, it goes on
-// with the next one.
-func (i *ingest) append(ctx context.Context, p []byte) error {
-	const tries = 3
-	for try := 1; len(p) > 0; {
-		if _, err := i.b.space(); err != nil {
-			return err
-		}
-		before := i.size.Load()
-		if err := i.open(ctx); err != nil {
-			return i.b.explain(err)
-		}
-		n, err := i.w.Write(p)
-		if err == nil {
-			i.size.Add(int64(n))
-			return nil
-		}
-		i.close()
-		if err := i.b.explain(err); errors.Is(err, ErrDiskFull) {
-			return err
-		}
-		st, again := i.alive(ctx)
-		if again != nil {
-			return fmt.Errorf("write %s: %w", i.ref, errors.Join(err, again))
-		}
-		took := st.Offset - before
-		if took > int64(len(p)) {
-			return fmt.Errorf("write %s: the engine has %d bytes where at most %d were written: %w", i.ref, st.Offset, before+int64(len(p)), err)
-		}
-		if took == 0 {
-			if try++; try > tries { // it lives and refuses
-				return fmt.Errorf("write %s: %w", i.ref, err)
-			}
-		}
-		i.size.Store(st.Offset)
-		p = p[took:]
+// append writes p behind what is there, or nothing of it.
+func (i *ingest) append(p []byte) error {
+	if _, err := i.b.space(); err != nil {
+		return err
+	}
+	n := i.size.Load()
+	if _, err := i.f.WriteAt(p, n); err != nil {
+		_ = i.f.Truncate(n) // the next write begins at n in any case
+		return i.b.explain(fmt.Errorf("write an upload: %w", err))
+	}
+	if i.sum != nil {
+		_, _ = i.sum.Write(p) // never fails
+	}
+	n += int64(len(p))
+	i.size.Store(n)
+	if n-i.flushed >= flushEvery {
+		_ = unix.SyncFileRange(int(i.f.Fd()), i.flushed, n-i.flushed, unix.SYNC_FILE_RANGE_WRITE) // a hint
+		i.flushed = n
 	}
 	return nil
 }
 
 // readFrom appends everything that src gives and says how much that was. Reading
-// goes on while the engine writes. An error of src is given as it is.
-func (i *ingest) readFrom(ctx context.Context, src io.Reader) (int64, error) {
-	if err := i.open(ctx); err != nil {
-		return 0, i.b.explain(err)
+// goes on while the last piece is written. An error of src is given as it is.
+func (i *ingest) readFrom(src io.Reader) (int64, error) {
+	if err := i.open(); err != nil {
+		return 0, err
 	}
 	type part struct {
 		buf *[]byte
 		n   int
 		err error
 	}
-	// One piece is read while the other is written.
 	full, stop := make(chan part), make(chan struct{})
 	var reader sync.WaitGroup
 	reader.Go(func() {
@@ -193,7 +130,7 @@ func (i *ingest) readFrom(ctx context.Context, src io.Reader) (int64, error) {
 	var total int64
 	var err error
 	for p := range full {
-		err = i.append(ctx, (*p.buf)[:p.n])
+		err = i.append((*p.buf)[:p.n])
 		pieces.Put(p.buf)
 		if err != nil {
 			break
@@ -205,8 +142,8 @@ func (i *ingest) readFrom(ctx context.Context, src io.Reader) (int64, error) {
 	}
 	close(stop)
 	if err != nil {
-		if s, ok := src.(interface{ stop() }); ok {
-			s.stop() // the reader may wait for a client
+		if s, ok := src.(interface{ hurry() }); ok {
+			s.hurry() // the reader may wait for a client
 		}
 	}
 	reader.Wait()
@@ -229,7 +166,10 @@ func fill(src io.Reader, buf []byte) (n int, err error) {
 // over afterwards, unless there was an error: then abort it, or go on.
 // Errors: ErrDigest, ErrTooLarge, ErrDiskFull.
 func (i *ingest) commit(ctx context.Context, d digest.Digest) (release func(), err error) {
-	if err := i.prove(ctx, d); err != nil {
+	if err := i.open(); err != nil {
+		return nil, err
+	}
+	if err := i.prove(d); err != nil {
 		return nil, err
 	}
 	release = i.b.Pin(d)
@@ -237,102 +177,168 @@ func (i *ingest) commit(ctx context.Context, d digest.Digest) (release func(), e
 		release()
 		return nil, i.b.explain(err)
 	}
+	i.remove()
 	return release, nil
 }
 
-// prove compares the bytes with the digest. The engine itself does not where it
+// prove compares the bytes with the digest. The engine itself would not where it
 // holds a blob of that digest already.
-func (i *ingest) prove(ctx context.Context, d digest.Digest) error {
-	st, err := i.alive(ctx)
-	if err != nil {
-		return err
-	}
-	got := i.w.Digest()
+func (i *ingest) prove(d digest.Digest) error {
+	size, sum := i.size.Load(), i.sum
 	if d.Algorithm() == digest.SHA512 {
-		if st.Offset > maxSHA512 {
-			return fmt.Errorf("%d bytes named by sha512, at most %d: %w", st.Offset, int64(maxSHA512), ErrTooLarge)
+		if size > maxSHA512 {
+			return fmt.Errorf("%d bytes named by sha512, at most %d: %w", size, int64(maxSHA512), ErrTooLarge)
 		}
-		if got, err = i.sha512(st.Offset); err != nil {
-			return err
+		sum = nil
+	}
+	if sum == nil { // of a daemon before, or another algorithm: read it again
+		if sum = sha256.New(); d.Algorithm() == digest.SHA512 {
+			sum = sha512.New()
+		}
+		n, err := io.Copy(sum, io.NewSectionReader(i.f, 0, size))
+		if err != nil {
+			return fmt.Errorf("read an upload again: %w", err)
+		}
+		if n != size {
+			return fmt.Errorf("%d bytes are left of %d: %w", n, size, ErrDigest)
 		}
 	}
-	if got != d {
-		return fmt.Errorf("the %d bytes have the digest %s: %w", st.Offset, got, ErrDigest)
+	if got := digest.NewDigest(d.Algorithm(), sum); got != d {
+		return fmt.Errorf("the %d bytes have the digest %s: %w", size, got, ErrDigest)
 	}
 	return nil
 }
 
-// settle commits bytes that were proved.
+// settle gives proved bytes to the engine. It waits while the engine restarts.
 func (i *ingest) settle(ctx context.Context, d digest.Digest) error {
-	size, kept := i.size.Load(), false
-	if _, err := i.b.Stat(ctx, d); err == nil {
-		switch err := i.b.keep(ctx, d); {
-		case err == nil:
-			kept = true // and stays: the engine drops the second copy by itself
-		case !errors.Is(err, ErrNoBlob):
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the engine did not take it within %s", patience))
+	defer cancel()
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
+		err := i.settleOnce(ctx, d)
+		if err == nil || !errdefs.IsUnavailable(err) && !errors.Is(err, errAgain) && !errors.Is(err, io.EOF) {
 			return err
 		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("give blob %s to the engine: %w (%w)", d, context.Cause(ctx), err)
+		case <-time.After(wait):
+		}
 	}
-	err := i.w.Commit(ctx, size, d, content.WithLabels(rootLabel()))
-	i.end()
-	i.w = nil
+}
+
+// errAgain says that the engine's garbage collection came between.
+var errAgain = errors.New("the engine has dropped it")
+
+func (i *ingest) settleOnce(ctx context.Context, d digest.Digest) error {
+	if _, err := i.b.Stat(ctx, d); err == nil {
+		if err := i.b.keep(ctx, d); !errors.Is(err, ErrNoBlob) {
+			return err
+		}
+	} else if !errors.Is(err, ErrNoBlob) {
+		return err
+	}
+	if err := i.f.Sync(); err != nil {
+		return fmt.Errorf("write blob %s: %w", d, err)
+	}
+	size := i.size.Load()
+	linked, err := i.b.link(i.path, d)
+	if err != nil {
+		return err
+	}
+	// A writer for content whose file is there already only lacks its commit.
+	opts := []content.WriterOpt{content.WithRef(i.b.ref(i.path))}
+	if linked {
+		opts = append(opts, content.WithDescriptor(ocispec.Descriptor{Digest: d, Size: size}))
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	w, err := i.b.store.Writer(life, opts...)
+	if errdefs.IsAlreadyExists(err) {
+		return i.b.keep(ctx, d)
+	}
+	if err != nil {
+		return fmt.Errorf("commit blob %s: %w", d, err)
+	}
+	st, err := w.Status()
 	switch {
-	case err == nil || kept:
+	case err != nil:
+	case linked && st.Offset != size:
+		err = errAgain // it went between the two: link it again
+	case !linked:
+		if err = w.Truncate(0); err == nil { // of a try before
+			_, err = io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(i.f, 0, size), make([]byte, piece))
+		}
+	}
+	if err == nil {
+		err = w.Commit(ctx, size, d, content.WithLabels(rootLabel()))
+	}
+	switch {
+	case err == nil:
 		return nil
 	case errdefs.IsAlreadyExists(err): // somebody else's came first
 		return i.b.keep(ctx, d)
 	}
-	if _, again := i.b.Stat(ctx, d); again == nil { // committed, and the answer was lost
-		return i.b.keep(ctx, d)
+	err = i.b.explain(err) // before there is space again
+	end()
+	if aborted := i.b.store.Abort(ctx, i.b.ref(i.path)); aborted != nil && !errdefs.IsNotFound(aborted) {
+		i.b.log.Debug("commit not taken back", "digest", d, "err", aborted)
 	}
-	return fmt.Errorf("commit %s as %s: %w", i.ref, d, err)
+	return fmt.Errorf("commit blob %s: %w", d, err)
 }
 
-// abort gives everything back. What cannot be given back now is, a day later, by
-// the engine.
-func (i *ingest) abort(ctx context.Context) {
-	i.close()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	if err := i.b.store.Abort(ctx, i.ref); err != nil && !errdefs.IsNotFound(err) {
-		i.b.log.Warn("what was written of a blob is left over for a day", "ref", i.ref, "err", err)
-	}
-}
+// ref names a commit to the engine; those of other runs of the daemon are swept.
+func (b *Blobs) ref(path string) string { return refPrefix + b.boot + "-" + filepath.Base(path) }
 
-// sha512 hashes what was written so far.
-func (i *ingest) sha512(size int64) (digest.Digest, error) {
-	f, err := i.b.partial(i.ref)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha512.New()
-	n, err := io.Copy(h, f)
-	if err != nil {
-		return "", fmt.Errorf("hash %s: %w", i.ref, err)
-	}
-	if n != size {
-		return "", fmt.Errorf("hash %s: %d bytes in its file, %d were written: %w", i.ref, n, size, ErrDigest)
-	}
-	return digest.Digest("sha512:" + hex.EncodeToString(h.Sum(nil))), nil
-}
-
-// partial opens the file of a content that is being written. The engine names
-// its folder by a hash of namespace, number and ref; the ref is in a file beside.
-func (b *Blobs) partial(ref string) (*os.File, error) {
+// link gives a file its name among the engine's blobs; false where that cannot be,
+// because the two are on different file systems or the engine does not tell where
+// its are. The layout is the engine's own; nothing else here writes to it.
+func (b *Blobs) link(path string, d digest.Digest) (bool, error) {
 	if b.root == "" {
-		return nil, fmt.Errorf("the engine does not tell where its content is, so nothing can be named by sha512: %w", errors.ErrUnsupported)
+		return false, nil
 	}
-	all, err := os.ReadDir(filepath.Join(b.root, "ingest"))
-	if err != nil {
-		return nil, fmt.Errorf("look for %s: %w", ref, err)
+	if err := os.Chmod(path, 0o444); err != nil {
+		return false, fmt.Errorf("commit blob %s: %w", d, err)
 	}
-	for _, e := range all {
-		dir := filepath.Join(b.root, "ingest", e.Name())
-		name, err := os.ReadFile(filepath.Join(dir, "ref"))
-		if err == nil && strings.HasSuffix(string(name), "/"+ref) {
-			return os.Open(filepath.Join(dir, "data"))
+	to := b.path(d)
+	err := os.Link(path, to)
+	if errors.Is(err, fs.ErrNotExist) { // the engine makes the folder with its first blob
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return false, fmt.Errorf("commit blob %s: %w", d, err)
 		}
+		err = os.Link(path, to)
 	}
-	return nil, fmt.Errorf("the file of %s is gone: %w", ref, os.ErrNotExist)
+	switch {
+	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.EMLINK):
+		return false, nil
+	case err != nil && !errors.Is(err, fs.ErrExist):
+		return false, fmt.Errorf("commit blob %s: %w", d, err)
+	}
+	if info, err := os.Stat(to); err != nil { // dropped already: the caller sees it
+		return true, nil //nolint:nilerr // the engine says so itself
+	} else if mine, err := os.Stat(path); err != nil || info.Size() != mine.Size() {
+		return false, nil // half written by somebody else, who will replace it
+	}
+	return true, syncFolder(filepath.Dir(to))
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("make a name last: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("make a name last: %w", err)
+	}
+	return nil
+}
+
+// abort gives everything back.
+func (i *ingest) abort() { i.remove() }
+
+// remove removes the file; as a blob it lives on under its other name.
+func (i *ingest) remove() {
+	i.close()
+	if err := os.Remove(i.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		i.b.log.Warn("the file of an upload is left over", "file", i.path, "err", err)
+	}
 }

@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +34,6 @@ import (
 // Config is what a Registry works with. Mirror and Images may be nil.
 type Config struct {
 	Blobs   *Blobs
-	Dir     string // of this node's uploads; they outlive the daemon
 	Cluster access.Cluster
 	Access  Access
 	Mirror  Mirror
@@ -59,13 +57,13 @@ type Registry struct {
 // New opens the registry with the uploads that the last run left. Nothing needs
 // closing but by Run's end.
 func New(cfg Config) (*Registry, error) {
-	if cfg.Blobs == nil || cfg.Dir == "" || cfg.Cluster == nil || cfg.Access == nil || cfg.Log == nil {
-		return nil, errors.New("registry: blobs, folder, cluster, access and log must be given")
+	if cfg.Blobs == nil || cfg.Cluster == nil || cfg.Access == nil || cfg.Log == nil {
+		return nil, errors.New("registry: blobs, cluster, access and log must be given")
 	}
 	log := cfg.Log.With("component", "registry")
 	r := &Registry{cfg: cfg, log: log, blobs: cfg.Blobs}
 	var err error
-	if r.uploads, err = openUploads(filepath.Join(cfg.Dir, "uploads"), r.blobs, log); err != nil {
+	if r.uploads, err = openUploads(r.blobs, log); err != nil {
 		return nil, fmt.Errorf("open the registry: %w", err)
 	}
 	return r, nil
@@ -83,7 +81,7 @@ const (
 // collects until ctx ends. Requests may come before and meanwhile.
 func (r *Registry) Run(ctx context.Context) error {
 	defer r.uploads.close()
-	if err := r.blobs.sweep(ctx, r.uploads.ref); err != nil && ctx.Err() == nil {
+	if err := r.blobs.sweep(ctx); err != nil && ctx.Err() == nil {
 		r.log.Warn("something of an interrupted push is left over", "err", err)
 	}
 	tend, collect := time.NewTicker(tendEvery), time.NewTicker(collectEvery)
@@ -94,7 +92,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tend.C:
-			r.uploads.tend(ctx, time.Now(), func(id string) bool { _, ok := r.view().Repository(id); return ok })
+			r.uploads.tend(time.Now(), func(id string) bool { _, ok := r.view().Repository(id); return ok })
 		case <-collect.C:
 			if _, _, err := r.collect(ctx, false); err != nil && ctx.Err() == nil {
 				r.log.Warn("collection not finished", "err", err)
@@ -152,6 +150,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *Registry) serve(w http.ResponseWriter, q *request) error {
 	v, err := r.cfg.Access.Identify(q.Request)
 	if err != nil {
+		q.scope = scopeOf(q.Method, q.URL.Path)
 		return err
 	}
 	q.visitor = v
@@ -202,6 +201,27 @@ func (r *Registry) serve(w http.ResponseWriter, q *request) error {
 		default:
 			return r.cancelUpload(w, q)
 		}
+	}
+}
+
+// scopeOf is what a request needs whose token was not good enough: the client
+// fetches the next one for that.
+func scopeOf(method, path string) string {
+	at, err := parse(path)
+	reading := method == http.MethodGet || method == http.MethodHead
+	switch {
+	case err != nil || at.what == routeBase:
+		return ""
+	case at.what == routeCatalog:
+		return auth.CatalogScope
+	case at.what == routeUploads, at.what == routeUpload:
+		return auth.Scope(at.name, auth.Push)
+	case reading:
+		return auth.Scope(at.name, auth.Pull)
+	case method == http.MethodDelete:
+		return auth.Scope(at.name, auth.Delete)
+	default:
+		return auth.Scope(at.name, auth.Push)
 	}
 }
 

@@ -163,7 +163,7 @@ func (r *Registry) beginUpload(w http.ResponseWriter, q *request) error {
 		return err
 	}
 	if whole == "" {
-		return r.told(w, q, up, http.StatusAccepted)
+		return told(w, q, up, http.StatusAccepted)
 	}
 	b := bodyOf(w, q.Request)
 	release, err := r.uploads.take(q.Context(), up, b.stop)
@@ -175,7 +175,7 @@ func (r *Registry) beginUpload(w http.ResponseWriter, q *request) error {
 		err = r.finish(q, repo, up, whole)
 	}
 	if err != nil {
-		r.uploads.cancel(q.Context(), up) // its client does not know it
+		r.uploads.cancel(up) // its client does not know it
 		return err
 	}
 	return created(w, q, whole)
@@ -246,12 +246,8 @@ func created(w http.ResponseWriter, q *request, d digest.Digest) error {
 }
 
 // told answers with where an upload is.
-func (r *Registry) told(w http.ResponseWriter, q *request, up *upload, status int) error {
-	n, err := r.offset(q.Context(), up)
-	if err != nil {
-		return err
-	}
-	progress(w, q, up, n)
+func told(w http.ResponseWriter, q *request, up *upload, status int) error {
+	progress(w, q, up, up.in.size.Load())
 	w.WriteHeader(status)
 	return nil
 }
@@ -261,14 +257,6 @@ func progress(w http.ResponseWriter, q *request, up *upload, n int64) {
 	h.Set("Location", location(q.name, "blobs/uploads", up.ID))
 	h.Set("Docker-Upload-Uuid", up.ID)
 	h.Set("Range", "0-"+strconv.FormatInt(max(n-1, 0), 10))
-}
-
-// offset is how many bytes of an upload are here.
-func (r *Registry) offset(ctx context.Context, up *upload) (int64, error) {
-	if n := up.in.size.Load(); n > 0 {
-		return n, nil
-	}
-	return r.blobs.written(ctx, up.in.ref)
 }
 
 // upload finds the request's upload and makes this the one request on it.
@@ -303,7 +291,7 @@ func (r *Registry) uploadStatus(w http.ResponseWriter, q *request) error {
 	if !ok {
 		return noUpload()
 	}
-	return r.told(w, q, up, http.StatusNoContent)
+	return told(w, q, up, http.StatusNoContent)
 }
 
 // patchUpload takes the next chunk.
@@ -313,36 +301,29 @@ func (r *Registry) patchUpload(w http.ResponseWriter, q *request) error {
 		return err
 	}
 	defer release()
-	if err := r.inOrder(w, q, up); err != nil {
+	if err := inOrder(w, q, up); err != nil {
 		return err
 	}
 	if err := r.room(q); err != nil {
-		r.uploads.cancel(q.Context(), up)
+		r.uploads.cancel(up)
 		return err
 	}
 	if err := r.receive(q, up, b); err != nil {
 		if errors.Is(err, ErrDiskFull) {
-			r.uploads.cancel(q.Context(), up)
+			r.uploads.cancel(up)
 		}
 		return err
 	}
-	return r.told(w, q, up, http.StatusAccepted)
+	return told(w, q, up, http.StatusAccepted)
 }
 
 // inOrder refuses a chunk that does not begin where the last one ended.
-func (r *Registry) inOrder(w http.ResponseWriter, q *request, up *upload) error {
+func inOrder(w http.ResponseWriter, q *request, up *upload) error {
 	start, _, given, err := span(q.Request)
 	if err != nil || !given {
 		return err
 	}
-	if _, err := up.in.alive(q.Context()); err != nil && !errors.Is(err, errLost) {
-		return r.blobs.explain(err)
-	}
-	n, err := r.offset(q.Context(), up)
-	if err != nil {
-		return err
-	}
-	if start != n {
+	if n := up.in.size.Load(); start != n {
 		progress(w, q, up, n)
 		return fail(http.StatusRequestedRangeNotSatisfiable, codeUploadInvalid, "the chunk begins at byte %d, the upload is at %d; go on from there", start, n)
 	}
@@ -355,17 +336,12 @@ func (r *Registry) receive(q *request, up *upload, b *body) error {
 	if q.ContentLength == 0 {
 		return nil
 	}
-	n, err := up.in.readFrom(q.Context(), b)
+	n, err := up.in.readFrom(b)
 	if n > 0 {
 		r.uploads.touch(up)
 	}
-	switch {
-	case errors.Is(err, errBroken) && !ended(q.Context(), err):
+	if errors.Is(err, errBroken) {
 		f := fail(http.StatusBadRequest, codeUploadInvalid, "the upload broke off after %d bytes; ask how far it is and go on from there", n)
-		f.err = err
-		return f
-	case errors.Is(err, errLost):
-		f := fail(http.StatusRequestedRangeNotSatisfiable, codeUploadInvalid, "part of the upload was lost; ask how far it is and go on from there")
 		f.err = err
 		return f
 	}
@@ -384,18 +360,18 @@ func (r *Registry) finishUpload(w http.ResponseWriter, q *request) error {
 		return err
 	}
 	defer release()
-	if err := r.inOrder(w, q, up); err != nil {
+	if err := inOrder(w, q, up); err != nil {
 		return err
 	}
 	if err := r.receive(q, up, b); err != nil {
 		if errors.Is(err, ErrDiskFull) {
-			r.uploads.cancel(q.Context(), up)
+			r.uploads.cancel(up)
 		}
 		return err
 	}
 	if err := r.finish(q, repo, up, d); err != nil {
 		if errors.Is(err, ErrDigest) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrDiskFull) {
-			r.uploads.cancel(q.Context(), up) // nothing can make it right
+			r.uploads.cancel(up) // nothing can make it right
 		}
 		return err
 	}
@@ -425,7 +401,7 @@ func (r *Registry) cancelUpload(w http.ResponseWriter, q *request) error {
 		return err
 	}
 	defer release()
-	r.uploads.cancel(q.Context(), up)
+	r.uploads.cancel(up)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

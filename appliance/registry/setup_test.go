@@ -91,17 +91,20 @@ type rig struct {
 
 func newRig(t testing.TB, change ...func(*registry.Config)) *rig {
 	t.Helper()
-	return newRigOn(t, runtimetest.New(t), change...)
+	return newRigOn(t, runtimetest.New(t), func(r *rig) {
+		r.config = func(c *registry.Config) {
+			for _, f := range change {
+				f(c)
+			}
+		}
+	})
 }
 
-func newRigOn(t testing.TB, host *runtimetest.Host, change ...func(*registry.Config)) *rig {
+func newRigOn(t testing.TB, host *runtimetest.Host, change func(*rig)) *rig {
 	t.Helper()
 	r := &rig{t: t, host: host, cluster: &cluster{store: state.New()}, dir: filepath.Join(t.TempDir(), "registry"), secrets: map[string]string{}}
-	r.config = func(c *registry.Config) {
-		for _, f := range change {
-			f(c)
-		}
-	}
+	r.config = func(*registry.Config) {}
+	change(r)
 	by := command.By(model.Origin{Actor: "test", Time: time.Now().UTC()})
 	r.propose(&command.InitCluster{Head: by,
 		Cluster: model.Cluster{ID: "c", FeatureLevel: command.Level, Pool: netip.MustParsePrefix("10.42.0.0/16"), VIPPool: netip.MustParsePrefix("10.43.0.0/16"), PortMin: 30000, PortMax: 30100, SetupHash: []byte("x")},
@@ -144,7 +147,11 @@ func (nobody) Record(command.AuditEntry) {}
 // start opens the registry over what is there, as a starting daemon does.
 func (r *rig) start() {
 	r.t.Helper()
-	cfg := registry.Config{Blobs: registry.NewBlobs(r.t.Context(), r.host.Client, slog.New(slog.DiscardHandler)), Dir: r.dir, Cluster: r.cluster, Access: r.door, Images: r.host.Images, Log: slog.New(slog.NewTextHandler(testLog{r.t}, nil))}
+	blobs, err := registry.NewBlobs(r.t.Context(), r.host.Client, r.dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cfg := registry.Config{Blobs: blobs, Cluster: r.cluster, Access: r.door, Images: r.host.Images, Log: slog.New(slog.NewTextHandler(testLog{r.t}, nil))}
 	r.config(&cfg)
 	reg, err := registry.New(cfg)
 	if err != nil {

@@ -21,15 +21,15 @@ const (
 	uploadLife = 24 * time.Hour
 	// uploadsPerCaller bounds the open uploads of one caller on a node.
 	uploadsPerCaller = 100
-	// uploadIdle is after how long without bytes the engine's writer is closed.
+	// uploadIdle is after how long without bytes the file is closed.
 	uploadIdle = time.Minute
 	// handover is how long a request waits for the one before on the same upload,
 	// whose client is usually gone.
 	handover = 5 * time.Second
 )
 
-// uploadRow is what is known of an upload beyond its bytes, which the engine has.
-// Each is a file: it and the engine's bytes outlive the daemon.
+// uploadRow is what is known of an upload beyond its bytes. Each is a file beside
+// the one with the bytes: both outlive the daemon.
 type uploadRow struct {
 	ID           string    `json:"id"`
 	RepositoryID string    `json:"repositoryId"`
@@ -62,39 +62,43 @@ func newID() string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
-func uploadRef(id string) string { return refPrefix + "upload-" + id }
-
 // openUploads reads the uploads that the last run left. Rows that cannot be read
-// are removed: their bytes could not be given to anybody.
-func openUploads(dir string, blobs *Blobs, log *slog.Logger) (*uploads, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of uploads: %w", err)
-	}
-	u := &uploads{dir: dir, blobs: blobs, log: log, all: map[string]*upload{}}
-	files, err := os.ReadDir(dir)
+// are removed, and so are bytes without a row: they could not be given to anybody.
+func openUploads(blobs *Blobs, log *slog.Logger) (*uploads, error) {
+	u := &uploads{dir: blobs.uploads(), blobs: blobs, log: log, all: map[string]*upload{}}
+	files, err := os.ReadDir(u.dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the folder of uploads: %w", err)
 	}
 	for _, f := range files {
-		path := filepath.Join(dir, f.Name())
+		if filepath.Ext(f.Name()) != ".json" {
+			continue
+		}
+		path := filepath.Join(u.dir, f.Name())
 		var row uploadRow
 		b, err := os.ReadFile(path)
 		if err == nil {
 			err = json.Unmarshal(b, &row)
 		}
 		info, ierr := f.Info()
-		if err = errors.Join(err, ierr); err != nil || row.ID == "" || row.ID+".json" != f.Name() {
+		if err = errors.Join(err, ierr); err != nil || !idForm.MatchString(row.ID) || row.ID+".json" != f.Name() {
 			log.Warn("an upload cannot be gone on with", "file", f.Name(), "err", err)
 			_ = os.Remove(path)
 			continue
 		}
 		u.all[row.ID] = u.known(row, info.ModTime())
 	}
+	for _, f := range files {
+		id, ext, _ := strings.Cut(f.Name(), ".")
+		if ext != "json" && u.all[id] == nil {
+			_ = os.RemoveAll(filepath.Join(u.dir, f.Name()))
+		}
+	}
 	return u, nil
 }
 
 func (u *uploads) known(row uploadRow, touched time.Time) *upload {
-	return &upload{uploadRow: row, busy: make(chan struct{}, 1), in: u.blobs.ingest(uploadRef(row.ID)), touched: touched}
+	return &upload{uploadRow: row, busy: make(chan struct{}, 1), in: u.blobs.ingest(filepath.Join(u.dir, row.ID+".data")), touched: touched}
 }
 
 // errTooMany says that a caller has too many open uploads.
@@ -138,11 +142,7 @@ func (u *uploads) write(row uploadRow) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("note upload %s: %w", row.ID, err)
 	}
-	d, err := os.Open(u.dir)
-	if err != nil {
-		return fmt.Errorf("note upload %s: %w", row.ID, err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncFolder(u.dir)
 }
 
 func (u *uploads) path(id string) string { return filepath.Join(u.dir, id+".json") }
@@ -225,14 +225,14 @@ func (u *uploads) forget(up *upload) {
 }
 
 // cancel ends an upload and gives its bytes back. The caller holds it.
-func (u *uploads) cancel(ctx context.Context, up *upload) {
-	up.in.abort(ctx)
+func (u *uploads) cancel(up *upload) {
+	up.in.abort()
 	u.forget(up)
 }
 
-// tend closes writers that are idle and ends uploads that wait for too long, or
+// tend closes files that are idle and ends uploads that wait for too long, or
 // whose repository is gone.
-func (u *uploads) tend(ctx context.Context, now time.Time, exists func(repositoryID string) bool) {
+func (u *uploads) tend(now time.Time, exists func(repositoryID string) bool) {
 	u.blobs.sweepFolders(now)
 	u.mu.Lock()
 	all := make([]*upload, 0, len(u.all))
@@ -255,7 +255,7 @@ func (u *uploads) tend(ctx context.Context, now time.Time, exists func(repositor
 		switch {
 		case quiet >= uploadLife || !exists(up.RepositoryID):
 			u.log.Info("upload given up", "upload", up.ID, "repository", up.RepositoryID, "bytes", up.in.size.Load(), "quiet_s", int(quiet.Seconds()))
-			u.cancel(ctx, up)
+			u.cancel(up)
 		default:
 			up.in.close()
 		}
@@ -270,15 +270,7 @@ func (u *uploads) count() int {
 	return len(u.all)
 }
 
-// ref says whether something that is being written belongs to an upload.
-func (u *uploads) ref(ref string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	id, ok := strings.CutPrefix(ref, refPrefix+"upload-")
-	return ok && u.all[id] != nil
-}
-
-// close closes all writers; everything can be gone on with.
+// close closes all files; everything can be gone on with.
 func (u *uploads) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
