@@ -13,6 +13,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/config"
 	"github.com/skerryhq/skerry/appliance/noderuntime"
+	"github.com/skerryhq/skerry/appliance/pki"
 	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
@@ -32,7 +33,33 @@ var _ api.RegistryNode = registryNode{}
 
 // Address says where clients reach the registry, the best first.
 func (n registryNode) Address() api.RegistryAddress {
-	return api.RegistryAddress{Hosts: registryHosts(n.cfg), CAPEM: string(n.p.authority.CertPEM), CAFingerprint: n.p.authority.Fingerprint()}
+	out := api.RegistryAddress{Hosts: registryHosts(n.cfg), CAPEM: string(n.p.authority.CertPEM), CAFingerprint: n.p.authority.Fingerprint()}
+	out.TrustHost = out.Hosts[0]
+	if own := slices.IndexFunc(out.Hosts, func(h string) bool { return !n.uploadedCovers(h) }); own >= 0 {
+		out.TrustHost = out.Hosts[own]
+	}
+	return out
+}
+
+// uploadedCovers says whether a client that comes by a host is shown the uploaded
+// certificate, which is not the authority's.
+func (n registryNode) uploadedCovers(hostport string) bool {
+	cl, ok := n.p.node.View().Cluster()
+	if !ok || cl.Certificate == nil {
+		return false
+	}
+	info, err := pki.InfoOf(cl.Certificate)
+	host, _, herr := net.SplitHostPort(hostport)
+	return err == nil && herr == nil && slices.ContainsFunc(info.Names, func(name string) bool { return names(name, host) })
+}
+
+// names says whether a certificate's name, perhaps a pattern, covers a host.
+func names(name, host string) bool {
+	if suffix, ok := strings.CutPrefix(name, "*."); ok {
+		_, rest, _ := strings.Cut(host, ".")
+		return strings.EqualFold(rest, suffix)
+	}
+	return strings.EqualFold(name, host)
 }
 
 // registryHosts are the names and addresses that a client may use: those that a
@@ -75,13 +102,7 @@ func ownHost(cfg config.Config, store *state.Store) func(host string) bool {
 		if at != port {
 			return false
 		}
-		return slices.ContainsFunc(hostNames(cfg), func(name string) bool {
-			if suffix, ok := strings.CutPrefix(name, "*."); ok {
-				_, rest, _ := strings.Cut(host, ".")
-				return rest == strings.ToLower(suffix)
-			}
-			return strings.ToLower(name) == host
-		})
+		return slices.ContainsFunc(hostNames(cfg), func(name string) bool { return names(name, host) })
 	}
 }
 

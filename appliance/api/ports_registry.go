@@ -45,6 +45,7 @@ type RegistryNode interface {
 // RegistryAddress is where the registry is and whom its certificates come from.
 type RegistryAddress struct {
 	Hosts         []string // host:port, the best first; at least one
+	TrustHost     string   // the best one whose certificate is of the authority below
 	CAPEM         string
 	CAFingerprint string
 }

@@ -34,7 +34,7 @@ func (s *Server) GetRegistry(c *gin.Context) {
 	at := node.Address()
 	out := Registry{Hosts: at.Hosts, CaCertificate: at.CAPEM, CaFingerprint: at.CAFingerprint, Trust: []TrustLines{},
 		Blobs: u.Blobs, Bytes: u.Bytes, ReclaimableBytes: u.ReclaimableBytes, Uploads: u.Uploads}
-	for _, t := range trust.Clients(at.Hosts[0], at.CAPEM) {
+	for _, t := range trust.Clients(at.TrustHost, at.CAPEM) {
 		out.Trust = append(out.Trust, TrustLines{Client: t.Name, Lines: t.Lines})
 	}
 	s.ok(c, http.StatusOK, out)

@@ -89,7 +89,7 @@ func (f fakeRegistry) FreesManifest(context.Context, *model.Repository, string) 
 	return 12, nil
 }
 func (f fakeRegistry) Address() RegistryAddress {
-	return RegistryAddress{Hosts: []string{"10.0.0.5:7443"}, CAPEM: "PEM\n", CAFingerprint: "sha256:1"}
+	return RegistryAddress{Hosts: []string{"10.0.0.5:7443"}, TrustHost: "10.0.0.5:7443", CAPEM: "PEM\n", CAFingerprint: "sha256:1"}
 }
 func (f fakeRegistry) Usage(context.Context) (RegistryUsage, error) {
 	return RegistryUsage{Blobs: 3}, nil
