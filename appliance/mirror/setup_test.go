@@ -128,14 +128,16 @@ func newRig(t testing.TB, cache int64) *rig {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
-	r.blobs = registry.NewBlobs(t.Context(), r.host.Client, log)
+	if r.blobs, err = registry.NewBlobs(t.Context(), r.host.Client, filepath.Join(t.TempDir(), "registry"), log); err != nil {
+		t.Fatal(err)
+	}
 	r.mirror = mirror.New(mirror.Config{Cluster: r.cluster, Blobs: r.blobs, Box: box, Cache: cache, State: filepath.Join(t.TempDir(), "pulled.json"), UserAgent: "skerry/test",
 		Now: func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }, Log: log})
 	door, err := auth.New(auth.Config{Cluster: r.cluster, People: access.NewPeople(r.cluster), Recorder: nobody{}, Key: bytes.Repeat([]byte("k"), 32), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.reg, err = registry.New(registry.Config{Blobs: r.blobs, Dir: filepath.Join(t.TempDir(), "registry"), Cluster: r.cluster, Access: door, Mirror: r.mirror, Images: r.host.Images, Log: log})
+	r.reg, err = registry.New(registry.Config{Blobs: r.blobs, Cluster: r.cluster, Access: door, Mirror: r.mirror, Images: r.host.Images, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
