@@ -36,6 +36,17 @@ type clientRig struct {
 	n     *apptest.Node
 	m     *apptest.Machine
 	trust map[string][]string // client -> shell lines, as the API gives them
+
+	mu   sync.Mutex
+	said strings.Builder // what was typed and answered; guarded by mu
+}
+
+// note writes down what was typed on the clients' machine. SKERRY_TRANSCRIPT
+// names the file that docs/registry.md is made from.
+func (r *clientRig) note(typed, answer string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(&r.said, "# %s\n%s\n", typed, strings.TrimSpace(answer))
 }
 
 // newClientRig starts node and machine, makes the user ada (developer) and puts
@@ -116,19 +127,23 @@ func (r *clientRig) believe(t *testing.T, client string) {
 	if len(lines) == 0 {
 		t.Fatalf("no lines make %s trust the registry: %v", client, r.trust)
 	}
-	r.m.In(t).OK("sh", "-e", "-c", strings.Join(lines, "\n"))
+	text := strings.Join(lines, "\n")
+	r.note(text, r.m.In(t).OK("sh", "-e", "-c", text))
 }
 
 // sh runs shell text on the clients' machine; it must succeed.
 func (r *clientRig) sh(t *testing.T, text string) string {
 	t.Helper()
-	return r.m.In(t).OK("sh", "-e", "-c", text)
+	out := r.m.In(t).OK("sh", "-e", "-c", text)
+	r.note(text, out)
+	return out
 }
 
 // refused runs shell text that must fail, with one of the words.
 func (r *clientRig) refused(t *testing.T, text string, words ...string) {
 	t.Helper()
 	out, status := r.m.In(t).Try("sh", "-e", "-c", text)
+	r.note(text, out)
 	if status == 0 {
 		t.Errorf("%s: accepted\n%s", text, out)
 		return
@@ -149,6 +164,13 @@ var digestForm = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 func TestRealClients(t *testing.T) {
 	r := newClientRig(t)
 	const untrusted = "certificate signed by unknown authority"
+	if file := os.Getenv("SKERRY_TRANSCRIPT"); file != "" {
+		defer func() {
+			if err := os.WriteFile(file, []byte(r.said.String()), 0o644); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
 
 	t.Run("docker", func(t *testing.T) {
 		r.forget()

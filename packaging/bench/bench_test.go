@@ -115,3 +115,24 @@ func TestProcessesOfAFolder(t *testing.T) {
 		t.Errorf("sweep left %v", left)
 	}
 }
+
+func TestRandomImageIsAnImage(t *testing.T) {
+	layout := t.TempDir()
+	total, largest, err := randomImage(layout, []int{3 << 20, 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if total < 4<<20 || total > 5<<20 {
+		t.Errorf("%d bytes, want a little more than 4 MiB", total)
+	}
+	if info, err := os.Stat(filepath.Join(layout, "blobs", strings.Replace(largest, ":", "/", 1))); err != nil || info.Size() < 3<<20 {
+		t.Errorf("the largest blob: %v, %v", info, err)
+	}
+	if _, err := exec.LookPath("skopeo"); err != nil {
+		t.Skip("skopeo, which reads the layout, is not installed")
+	}
+	// A copy checks every digest.
+	if out, err := exec.CommandContext(t.Context(), "skopeo", "copy", "-q", "oci:"+layout+":1", "dir:"+t.TempDir()).CombinedOutput(); err != nil {
+		t.Errorf("skopeo: %v\n%s", err, out)
+	}
+}

@@ -27,7 +27,7 @@ import (
 )
 
 // sections are the parts of a run, in their order.
-var sections = []string{"start", "burst", "rss", "state", "api"}
+var sections = []string{"start", "burst", "rss", "state", "api", "registry"}
 
 // options are the command line.
 type options struct {
@@ -37,8 +37,10 @@ type options struct {
 	burstRepeats int
 	burst        int // containers
 	parallel     int
-	bin          string // folder with skerry and engine/
-	keep         bool   // keep the scratch folder with the peers' logs
+	// registryRepeats is how many images are pushed and pulled.
+	registryRepeats int
+	bin             string // folder with skerry and engine/
+	keep            bool   // keep the scratch folder with the peers' logs
 }
 
 func main() {
@@ -65,6 +67,7 @@ func parse(args []string) (options, error) {
 		"who takes part: ours, docker (Debian's), engine (our containerd without network), debian (Debian's containerd likewise), grouped (engine with one shim for all)")
 	flags.IntVar(&o.repeats, "repeats", 11, "single starts of each peer")
 	flags.IntVar(&o.burstRepeats, "burst-repeats", 7, "bursts of each peer")
+	flags.IntVar(&o.registryRepeats, "registry-repeats", 5, "images of 200 MB pushed to and pulled from each registry")
 	flags.IntVar(&o.burst, "burst", 50, "containers in a burst")
 	flags.IntVar(&o.parallel, "parallel", 8, "requests at a time in a burst")
 	flags.StringVar(&o.bin, "bin", "bin", "folder with skerry and engine/")
@@ -79,8 +82,8 @@ func parse(args []string) (options, error) {
 	if o.peers, err = words("-peers", *peers, allPeers); err != nil {
 		return o, err
 	}
-	if o.repeats < 1 || o.burstRepeats < 1 || o.burst < 1 || o.burst > 500 || o.parallel < 1 || o.parallel > 64 {
-		return o, errors.New("-repeats, -burst-repeats: at least 1; -burst: 1 to 500; -parallel: 1 to 64")
+	if o.repeats < 1 || o.burstRepeats < 1 || o.registryRepeats < 1 || o.registryRepeats > 50 || o.burst < 1 || o.burst > 500 || o.parallel < 1 || o.parallel > 64 {
+		return o, errors.New("-repeats, -burst-repeats: at least 1; -registry-repeats: 1 to 50; -burst: 1 to 500; -parallel: 1 to 64")
 	}
 	o.bin, err = filepath.Abs(o.bin)
 	return o, err
@@ -123,11 +126,14 @@ func run(ctx context.Context, args []string) (err error) {
 	before := takeCensus(scratch)
 
 	var failed []error
-	if slices.ContainsFunc(o.only, func(s string) bool { return s != "state" }) {
+	if slices.ContainsFunc(o.only, func(s string) bool { return s != "state" && s != "registry" }) {
 		failed = append(failed, containers(ctx, o, scratch))
 	}
 	if slices.Contains(o.only, "state") {
 		failed = append(failed, state(ctx, o, scratch))
+	}
+	if slices.Contains(o.only, "registry") {
+		failed = append(failed, registries(ctx, o, scratch))
 	}
 	after := takeCensus(scratch)
 	failed = append(failed, before.compare("whole_run", after))
