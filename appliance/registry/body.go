@@ -94,9 +94,9 @@ const stride = 64 << 20
 func (p paced) ReadFrom(src io.Reader) (int64, error) {
 	lim, ok := src.(*io.LimitedReader)
 	if p.direct == nil || !ok {
-		buf := pieces.Get().(*[]byte)
-		defer pieces.Put(buf)
-		return io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{src}, (*buf)[:256<<10])
+		buf := windows.Get().(*[]byte)
+		defer windows.Put(buf)
+		return io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{src}, *buf)
 	}
 	if late, ok := p.ResponseWriter.(interface{ WriteHeaderNow() }); ok {
 		late.WriteHeaderNow() // a router's writer that keeps the status until the first Write

@@ -423,3 +423,42 @@ func TestMountRights(t *testing.T) {
 	r.refused(ask{as: "bob", method: "DELETE", path: "/v2/default/closed/blobs/" + d.String()}, 403, "DENIED")
 	r.refused(ask{as: "bob", method: "POST", path: "/v2/default/closed/blobs/uploads/"}, 403, "DENIED")
 }
+
+// TestFreshen keeps the blob that a pusher was told is here until its manifest
+// comes, whatever its age.
+func TestFreshen(t *testing.T) {
+	r := newRig(t)
+	b := random(100)
+	d := r.push("ada", repoA, b)
+	old := r.by()
+	old.Origin.Time = time.Now().Add(-48 * time.Hour)
+	id := r.repository(repoA).ID
+	age := func() time.Duration {
+		t.Helper()
+		l, ok := r.cluster.View().BlobLink(id, d.String())
+		if !ok {
+			t.Fatal("not linked")
+		}
+		return time.Since(l.LinkedAt)
+	}
+	r.propose(&command.LinkBlobs{Head: old, Links: []model.BlobLink{{RepositoryID: id, Digest: d.String(), Size: 100}}})
+	path := "/v2/" + repoA + "/blobs/" + d.String()
+	r.do(ask{as: "vic", method: "HEAD", path: path}, 200) // who cannot push is no pusher
+	r.do(ask{as: "ada", method: "GET", path: path}, 200)
+	if age() < 47*time.Hour {
+		t.Fatal("reading made it young")
+	}
+	r.do(ask{as: "ada", method: "HEAD", path: path}, 200)
+	if age() > time.Minute {
+		t.Fatal("it is still old")
+	}
+	if err := r.reg.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.expectBlob(repoA, d, b)
+	r.propose(&command.LinkBlobs{Head: old, Links: []model.BlobLink{{RepositoryID: id, Digest: d.String(), Size: 100}}})
+	if err := r.reg.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.refused(ask{as: "ada", method: "GET", path: path}, 404, "BLOB_UNKNOWN")
+}

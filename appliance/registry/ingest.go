@@ -22,10 +22,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// piece is how much is read from a client at once.
-const piece = 1 << 20
+// piece is how much is read from a client at once, window how much is sent to one.
+// There may be hundreds of either.
+const (
+	piece  = 256 << 10
+	window = 64 << 10
+)
 
-var pieces = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
+var (
+	pieces  = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
+	windows = sync.Pool{New: func() any { b := make([]byte, window); return &b }}
+)
 
 // flushEvery is how much is written before the kernel is told to begin with the
 // disk, so that little is left to wait for at the end.
@@ -266,7 +273,7 @@ func (i *ingest) settleOnce(ctx context.Context, d digest.Digest) error {
 		err = errAgain // it went between the two: link it again
 	case !linked:
 		if err = w.Truncate(0); err == nil { // of a try before
-			_, err = io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(i.f, 0, size), make([]byte, piece))
+			_, err = io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(i.f, 0, size), make([]byte, 1<<20))
 		}
 	}
 	if err == nil {

@@ -84,6 +84,12 @@ func (r *Registry) Run(ctx context.Context) error {
 	if err := r.blobs.sweep(ctx); err != nil && ctx.Err() == nil {
 		r.log.Warn("something of an interrupted push is left over", "err", err)
 	}
+	round := func() {
+		if _, _, err := r.collect(ctx, false); err != nil && ctx.Err() == nil {
+			r.log.Warn("collection not finished", "err", err)
+		}
+	}
+	round() // finds what a crash left between the engine and the state
 	tend, collect := time.NewTicker(tendEvery), time.NewTicker(collectEvery)
 	defer tend.Stop()
 	defer collect.Stop()
@@ -94,9 +100,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		case <-tend.C:
 			r.uploads.tend(time.Now(), func(id string) bool { _, ok := r.view().Repository(id); return ok })
 		case <-collect.C:
-			if _, _, err := r.collect(ctx, false); err != nil && ctx.Err() == nil {
-				r.log.Warn("collection not finished", "err", err)
-			}
+			round()
 		}
 	}
 }
