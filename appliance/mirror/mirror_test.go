@@ -396,6 +396,24 @@ func TestDockerHub(t *testing.T) {
 	if _, err := r.engine("ada", "t1", "nginx:1", "", ""); err != nil {
 		t.Errorf("engine: %v", err)
 	}
+	// A client that takes us for a mirror of Docker Hub says so by ?ns=.
+	for token, want := range map[string]int{r.secrets["ada"]: http.StatusOK, "": http.StatusUnauthorized} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.web.URL+"/v2/library/nginx/manifests/1?ns=docker.io", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := r.web.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("?ns=docker.io: %s, want %d", resp.Status, want)
+		}
+	}
 	if _, ok := r.cluster.View().RepositoryByPath("docker.io/library/nginx"); !ok {
 		t.Error("it is not cached under its name")
 	}

@@ -59,16 +59,30 @@ func (c *Client) PushManifest(ctx context.Context, repository, reference, mediaT
 	return nil
 }
 
-// push sends one request to the first endpoint that is the registry itself,
-// signing in as it asks for it. target is a path below the repository or a URL.
+// push sends one request to the registry itself, no mirror of it. Where it has
+// more than one endpoint, because nobody said whether it speaks TLS, the first one
+// that answers counts. target is a path below the repository or a URL.
 func (c *Client) push(ctx context.Context, method, repository, target string, open func() (io.ReadCloser, error), size int64, contentType string) (*http.Response, error) {
-	e := c.endpoints[0]
-	for _, other := range c.endpoints {
-		if other.home {
-			e = other
-			break
+	var own []*endpoint
+	for _, e := range c.endpoints {
+		if e.home && (!strings.Contains(target, "://") || strings.HasPrefix(target, e.url.Scheme+"://")) {
+			own = append(own, e)
 		}
 	}
+	if len(own) == 0 {
+		own = c.endpoints[:1]
+	}
+	for _, e := range own[:len(own)-1] {
+		resp, err := c.pushTo(ctx, e, method, repository, target, open, size, contentType)
+		if k := KindOf(err); k != Untrusted && k != Unreachable {
+			return resp, err
+		}
+	}
+	return c.pushTo(ctx, own[len(own)-1], method, repository, target, open, size, contentType)
+}
+
+// pushTo sends one request to one endpoint, signing in as it asks for it.
+func (c *Client) pushTo(ctx context.Context, e *endpoint, method, repository, target string, open func() (io.ReadCloser, error), size int64, contentType string) (*http.Response, error) {
 	u := *e.url
 	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
 		repository = prefix + "/" + repository

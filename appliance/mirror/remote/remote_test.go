@@ -386,7 +386,7 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	var asked atomic.Value
-	proxy := serve(t, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	connect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Store(r.Method + " " + r.Host)
 		to, err := net.Dial("tcp", u.Host) // the proxy knows where registry.corp is; we do not
 		if err != nil {
@@ -402,14 +402,61 @@ func TestProxy(t *testing.T) {
 		go func() { io.Copy(to, buffered); to.Close() }()
 		io.Copy(from, to)
 		from.Close()
-	}))
-	c := client(t, Config{CA: ca.pem, Proxy: proxy.URL})
-	if _, err := c.Manifest(t.Context(), "app/web", "1"); err != nil {
+	})
+	own := ca.issue(t, "127.0.0.1", time.Now().Add(time.Hour))
+	for _, proxy := range []string{serve(t, nil, connect).URL, serve(t, &own, connect).URL, "socks5://" + socks(t, u.Host, &asked)} {
+		asked.Store("")
+		c := client(t, Config{CA: ca.pem, Proxy: proxy})
+		if _, err := c.Manifest(t.Context(), "app/web", "1"); err != nil {
+			t.Errorf("%s: %v", proxy, err)
+		}
+		if asked.Load() != "CONNECT registry.corp:443" {
+			t.Errorf("%s was asked for %v", proxy, asked.Load())
+		}
+	}
+}
+
+// socks is a SOCKS5 proxy that leads to one address, whatever it is asked for.
+func socks(t *testing.T, to string, asked *atomic.Value) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if asked.Load() != "CONNECT registry.corp:443" {
-		t.Errorf("the proxy was asked for %v", asked.Load())
-	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer from.Close()
+				b := make([]byte, 300)
+				read := func(n int) []byte {
+					if _, err := io.ReadFull(from, b[:n]); err != nil {
+						t.Error(err)
+					}
+					return b[:n]
+				}
+				read(int(read(2)[1])) // the ways to sign in
+				from.Write([]byte{5, 0})
+				name := string(read(int(read(5)[4])))
+				port := read(2)
+				asked.Store(fmt.Sprintf("CONNECT %s:%d", name, int(port[0])<<8|int(port[1])))
+				out, err := net.Dial("tcp", to)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer out.Close()
+				from.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+				go io.Copy(out, from)
+				io.Copy(from, out)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
 
 func TestNonsense(t *testing.T) {
