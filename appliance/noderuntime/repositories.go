@@ -41,6 +41,12 @@ func (r *Runtime) AdoptMissing(ctx context.Context, dgst string) (bool, error) {
 	return false, nil
 }
 
+// HostPart gives the manifest of an image that this host runs.
+func (r *Runtime) HostPart(ctx context.Context, dgst string) (model.Descriptor, error) {
+	d, err := r.cfg.Images.HostPart(ctx, digest.Digest(dgst))
+	return model.Descriptor{MediaType: d.MediaType, Digest: d.Digest.String(), Size: d.Size}, explainImage(dgst, err)
+}
+
 // Held gives what the engine's images need, but for the images in except.
 func (r *Runtime) Held(ctx context.Context, except map[string]bool) (map[string]int64, error) {
 	parts, err := r.cfg.Images.Parts(ctx, func(d digest.Digest) bool { return except[d.String()] })
@@ -91,13 +97,7 @@ func (r *Runtime) Push(ctx context.Context, c access.Caller, d model.Descriptor,
 	if t, ok := named.(reference.Tagged); ok {
 		tag = t.Tag()
 	}
-	target := descriptor(d)
-	if target.MediaType == "" {
-		if target, err = r.cfg.Images.Target(ctx, target.Digest); err != nil {
-			return "", 0, explainImage(d.Digest, err)
-		}
-	}
-	docs, err := r.cfg.Images.Documents(ctx, target)
+	docs, err := r.cfg.Images.Documents(ctx, descriptor(d))
 	if err != nil {
 		return "", 0, explainImage(ref, err)
 	}

@@ -49,6 +49,9 @@ type Images interface {
 	// Push sends an image to another registry as the caller may, under a full
 	// name, and gives what the name means there and the bytes that it took.
 	Push(ctx context.Context, c access.Caller, d model.Descriptor, ref, username, password string, report api.Report) (digest string, sent int64, err error)
+	// HostPart gives the manifest of an image that this host runs. Of an index that
+	// is all that a tenant with an image row has shown to have.
+	HostPart(ctx context.Context, digest string) (model.Descriptor, error)
 	// Held gives what the node's images need with its sizes, but for the images
 	// in except.
 	Held(ctx context.Context, except map[string]bool) (map[string]int64, error)

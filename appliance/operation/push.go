@@ -129,6 +129,9 @@ func (d *Desk) PushImage(ctx context.Context, c access.Caller, ref string, in ap
 		return nil, err
 	}
 	what, err := d.source(c, ref)
+	if err == nil && what.MediaType == "" { // an image row: what its index only names is not the tenant's
+		what, err = d.cfg.Images.HostPart(ctx, what.Digest)
+	}
 	if err != nil {
 		return nil, err
 	}

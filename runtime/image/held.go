@@ -138,6 +138,17 @@ func (s *Store) Target(ctx context.Context, d digest.Digest) (ocispec.Descriptor
 	return img.Target, err
 }
 
+// HostPart gives the manifest of an image that this host runs. It is what whoever
+// has the image has shown to have: the other parts of an index he may only have
+// named. Errors: ErrNotFound, ErrPlatform.
+func (s *Store) HostPart(ctx context.Context, d digest.Digest) (ocispec.Descriptor, error) {
+	img, err := s.get(ctx, d)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return s.hostPart(ctx, img.Target)
+}
+
 // Part is one blob of an image.
 type Part struct {
 	Digest digest.Digest

@@ -71,7 +71,7 @@ func (s *source) Fetch(ctx context.Context, d ocispec.Descriptor, done func(int6
 	if digest.FromBytes(b) != d.Digest {
 		return nil, errors.New("other bytes")
 	}
-	own, err := s.engine.LeasesService().Create(ctx, leases.WithRandomID())
+	own, err := s.engine.LeasesService().Create(context.WithoutCancel(ctx), leases.WithRandomID())
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +209,9 @@ func TestIndexNamesAStranger(t *testing.T) {
 		}
 		if r, err := h.Images.Resolve(ctx, d); err != nil || r.Config.Config.Cmd[0] != "/evil" {
 			t.Errorf("%+v %v", r, err)
+		}
+		if p, err := h.Images.HostPart(ctx, d); err != nil || p.Digest != own.Digest {
+			t.Errorf("the host's part is %+v %v", p, err)
 		}
 		var out bytes.Buffer
 		if err := h.Images.Export(ctx, &out, image.ExportItem{Digest: d, Names: []string{"docker.io/library/x:1"}}); err != nil {
