@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -312,5 +315,92 @@ func TestRepositoryOutlivesItsImage(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(body), &d); err != nil || status != http.StatusOK || len(d.Layers) != 1 || d.Config == nil || len(d.UsedBy) < 2 {
 		t.Errorf("detail: %d %s", status, body)
+	}
+}
+
+// TestPushElsewhere sends images to another registry, with and without
+// credentials, and only where the caller may reach.
+func TestPushElsewhere(t *testing.T) {
+	n := apptest.Start(t)
+	n.Busybox()
+	n.OK("image", "push", "busybox", "tools:1")
+	serve := func(h http.Handler) (host string) {
+		l := n.Host.Listen("127.0.0.1:0")
+		srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+		go func() { _ = srv.Serve(l) }() // ends with Close
+		t.Cleanup(func() { _ = srv.Close() })
+		return l.Addr().String()
+	}
+	store := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	open := serve(store)
+	closed := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, pass, _ := r.BasicAuth(); user != "ci" || pass != "hunter2 hunter2" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		store.ServeHTTP(w, r)
+	}))
+	var got struct {
+		Name, Digest string
+		BytesSent    int64
+	}
+	n.JSON(&got, "image", "push", "default/tools:1", open+"/a/tools:1")
+	if got.Name != open+"/a/tools:1" || got.BytesSent < 100<<10 || !strings.HasPrefix(got.Digest, "sha256:") {
+		t.Errorf("pushed %+v", got)
+	}
+	first := got.BytesSent
+	n.JSON(&got, "image", "push", "busybox", open+"/a/tools:2")
+	if got.BytesSent > first/10 {
+		t.Errorf("what is there was sent again: %d bytes, first %d", got.BytesSent, first)
+	}
+	// What arrived is whole: pulled back it runs.
+	n.OK("run", "-d", "-n", "back", open+"/a/tools:1")
+	n.OK("exec", "back", "true")
+
+	secret := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secret, []byte("hunter2 hunter2"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.Refused("was not pushed", "image", "push", "tools:1", closed+"/b/tools:1")
+	n.OK("image", "push", "tools:1", closed+"/b/tools:1", "-u", "ci", "--password-file", secret)
+	n.Refused("takes no other user name", "image", "push", "tools:1", "tools:9", "-u", "ci", "--password-file", secret)
+	n.Refused("there is no image", "image", "push", "absent:1", open+"/b/tools:1")
+	n.Refused("is not an image name", "image", "push", "tools:1", "a//b")
+	n.Refused("names a digest", "image", "push", "tools:1", open+"/b/tools@"+got.Digest)
+
+	// Whoever is no administrator of the platform reaches no private address.
+	n.OK("user", "create", "jane", "--member", "default=developer", "--password-file", secret)
+	home := t.TempDir()
+	if _, errs, status := n.Remote(home, "login", "https://192.0.2.1:7443", "-u", "jane", "--password-file", secret, "--ca-fingerprint", fingerprint(t, n)); status != 0 {
+		t.Fatal(errs)
+	}
+	if _, errs, status := n.Remote(home, "image", "push", "tools:1", open+"/b/tools:1"); status != 1 || !strings.Contains(errs, "public") && !strings.Contains(errs, "https only") {
+		t.Errorf("jane pushed to a private address: %d %s", status, errs)
+	}
+	// She signs her machine's clients in.
+	if out, errs, status := n.Remote(home, "registry", "login", "192.0.2.1:7443"); status != 0 || !strings.Contains(out, "192.0.2.1:7443") {
+		t.Errorf("registry login: %d %s", status, errs)
+	}
+	var config struct {
+		Auths map[string]struct{ Auth string }
+	}
+	b, err := os.ReadFile(filepath.Join(home, ".docker", "config.json"))
+	if err != nil || json.Unmarshal(b, &config) != nil {
+		t.Fatalf("%v %s", err, b)
+	}
+	pair, err := base64.StdEncoding.DecodeString(config.Auths["192.0.2.1:7443"].Auth)
+	user, token, _ := strings.Cut(string(pair), ":")
+	if err != nil || user != "jane" {
+		t.Fatalf("kept %s %v", pair, err)
+	}
+	var info registryInfo
+	n.JSON(&info, "registry", "info")
+	ref, err := name.ParseReference("192.0.2.1:7443/default/tools:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := remote.Image(ref, remote.WithTransport(wire(t, n, info)), remote.WithAuth(&authn.Basic{Username: user, Password: token})); err != nil {
+		t.Errorf("the kept credentials: %v", err)
 	}
 }

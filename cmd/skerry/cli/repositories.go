@@ -50,6 +50,7 @@ var registryTexts = map[string]text{
 	"repo.freed":            {"%s (%s will be freed)", "%s（将释放 %s）"},
 	"registry.login.done":   {"This machine's clients are signed in to %s (%s).", "本机客户端已登录 %s（%s）。"},
 	"registry.login.helper": {"%s leaves credentials for %s to a helper program, which would hide what is written there; run `docker login %s` with an API token as the password", "%s 把 %s 的凭据交给了辅助程序，写入的内容不会生效；请用 API 令牌作密码运行 `docker login %s`"},
+	"registry.login.home":   {"neither HOME nor DOCKER_CONFIG says where the clients' configuration is", "HOME 和 DOCKER_CONFIG 都未设置，无法确定客户端配置的位置"},
 	"registry.collected":    {"%d blobs, %s", "%d 个数据块，%s"},
 	"registry.hosts":        {"HOSTS", "地址"},
 	"registry.print":        {"CA", "CA 指纹"},
@@ -396,7 +397,7 @@ func (a *app) registry(ctx context.Context) (client.Registry, error) {
 }
 
 func (a *app) registryLogin() *cobra.Command {
-	role, ttl := string(model.RoleDeveloper), "90d"
+	role, ttl := string(model.RoleDeveloper), "30d"
 	c := a.Command("login [flags] [HOST]", "registry.login", func(cmd *cobra.Command, args []string) error {
 		r, err := a.registry(cmd.Context())
 		if err != nil {
@@ -406,9 +407,11 @@ func (a *app) registryLogin() *cobra.Command {
 		if len(args) > 0 {
 			host = args[0]
 		}
-		life, err := lifetime(ttl)
-		if err != nil {
-			return usagef("--ttl: %w", err)
+		var life time.Duration
+		if ttl != "" && ttl != "0" {
+			if life, err = lifetime(ttl); err != nil {
+				return err
+			}
 		}
 		return a.signClientsIn(cmd.Context(), host, model.Role(role), life)
 	})
@@ -423,9 +426,9 @@ func (a *app) registryLogin() *cobra.Command {
 func (a *app) signClientsIn(ctx context.Context, host string, role model.Role, life time.Duration) error {
 	dir := a.Env("DOCKER_CONFIG")
 	if dir == "" {
-		home, err := a.Home()
-		if err != nil {
-			return fmt.Errorf("find the home folder: %w", err)
+		home := a.Env("HOME")
+		if home == "" {
+			return errors.New(a.say("registry.login.home"))
 		}
 		dir = filepath.Join(home, ".docker")
 	}
@@ -443,6 +446,9 @@ func (a *app) signClientsIn(ctx context.Context, host string, role model.Role, l
 	}
 	me, err := answer[client.Me](c.GetSession(ctx))
 	if err != nil {
+		return err
+	}
+	if life, err = a.withinOwnToken(ctx, c, me.TokenID, life); err != nil {
 		return err
 	}
 	machine, _ := os.Hostname()
@@ -475,6 +481,26 @@ func (a *app) signClientsIn(ctx context.Context, host string, role model.Role, l
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return a.one(made.Object, a.say("registry.login.done", host, file))
+}
+
+// withinOwnToken shortens a token's life to that of the token in use: none makes
+// one that outlives it.
+func (a *app) withinOwnToken(ctx context.Context, c *conn, tokenID string, life time.Duration) (time.Duration, error) {
+	if tokenID == "" {
+		return life, nil
+	}
+	all, err := pages[client.APIToken](func(cursor string) (*http.Response, error) {
+		return c.ListAPITokens(ctx, &client.ListAPITokensParams{Cursor: cursor, Limit: 1000})
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range all {
+		if left := time.Until(t.ExpiresAt) - time.Minute; t.ID == tokenID && !t.ExpiresAt.IsZero() && (life == 0 || left < life) {
+			return max(left, time.Second), nil
+		}
+	}
+	return life, nil
 }
 
 // maxClientConfig is the most that is read of a client's configuration, in bytes.
