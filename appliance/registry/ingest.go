@@ -26,7 +26,7 @@ import (
 // There may be hundreds of either.
 const (
 	piece  = 256 << 10
-	window = 64 << 10
+	window = 32 << 10
 )
 
 var (
