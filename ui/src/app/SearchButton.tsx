@@ -26,9 +26,9 @@ export function SearchButton({ me }: { me: Me }) {
   }, [])
   return (
     <>
-      <Button className="sk-search" icon={<SearchOutlined />} aria-label={t('palette.open')} aria-keyshortcuts="Control+K Meta+K" title={t('palette.open')} onClick={() => setOpen(true)}>
-        <span className="sk-hide-narrow">{t('palette.open')}</span>
-        <kbd className="sk-hide-narrow">{mac ? '⌘K' : 'Ctrl K'}</kbd>
+      <Button className="sk-search" icon={<SearchOutlined />} aria-keyshortcuts="Control+K Meta+K" onClick={() => setOpen(true)}>
+        <span className="sk-search-word">{t('palette.open')}</span>
+        <kbd className="sk-hide-narrow" aria-hidden>{mac ? '⌘K' : 'Ctrl K'}</kbd>
       </Button>
       {open && (
         <Suspense fallback={null}>

@@ -91,7 +91,7 @@ export default function Palette({ places, actions, owner, onClose }: { places: O
   }
 
   return (
-    <Modal open title={null} footer={null} closable={false} onCancel={onClose} width={600} className="sk-palette" styles={{ container: { padding: 0 } }} style={{ top: '12vh' }} afterOpenChange={(open) => open && field.current?.focus()} aria-label={t('palette.title')}>
+    <Modal open title={<span className="sk-visually-hidden">{t('palette.title')}</span>} footer={null} closable={false} onCancel={onClose} width={600} className="sk-palette" styles={{ container: { padding: 0 }, header: { margin: 0, padding: 0, height: 0, minHeight: 0 } }} style={{ top: '12vh' }} afterOpenChange={(open) => open && field.current?.focus()}>
       <div className="sk-palette-field">
         <SearchOutlined />
         <input
