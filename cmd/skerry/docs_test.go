@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,5 +55,62 @@ func TestExamplesOfNodeCommandsAreUnderstood(t *testing.T) {
 	}
 	if lines < 4 {
 		t.Errorf("only %d examples were found", lines)
+	}
+}
+
+// Every command line of the pages that people type from must be understood:
+// the command exists and its flags are known.
+func TestCommandsOfTheDocsAreUnderstood(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := cli.Reference("en", daemonCommand, resetCommand)
+	lines := 0
+	for _, page := range append(pages, filepath.Join("..", "..", "README.md"), filepath.Join("..", "..", "README.zh.md")) {
+		if base := filepath.Base(page); base == "cli.md" || base == "cli.zh.md" {
+			continue // generated, and looked at above
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inBlock := false
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "```") {
+				inBlock = !inBlock
+				continue
+			}
+			if !inBlock {
+				continue
+			}
+			line, _, _ = strings.Cut(line, " #")
+			for _, part := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(";|&", r) }) {
+				words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(part), "bin/"))
+				if len(words) < 2 || words[0] != "skerry" || words[1] == "..." {
+					continue
+				}
+				lines++
+				var out strings.Builder
+				world := cli.World{Stdout: &out, Stderr: &out, Stdin: strings.NewReader(""), Env: func(string) string { return "" },
+					Home: func() (string, error) { return t.TempDir(), nil }, Node: []cli.NodeCommand{daemonCommand, resetCommand}}
+				path := 2 // words of the command's own name
+				if len(words) > 2 && strings.Contains(known, "\n### skerry "+words[1]+" "+words[2]+"\n") {
+					path = 3
+				}
+				name := strings.Join(words[:path], " ")
+				if !strings.Contains(known, "\n### "+name+"\n") {
+					t.Errorf("%s: there is no command %q", filepath.Base(page), name)
+					continue
+				}
+				args := append(append(slices.Clone(words[1:path]), "--help"), words[path:]...)
+				if status := cli.Main(t.Context(), args, world); status != 0 {
+					t.Errorf("%s: %q: status %d: %s", filepath.Base(page), strings.Join(words, " "), status, out.String())
+				}
+			}
+		}
+	}
+	if lines < 40 {
+		t.Errorf("only %d command lines were found", lines)
 	}
 }

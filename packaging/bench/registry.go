@@ -60,8 +60,8 @@ func registries(ctx context.Context, o options, scratch string) (err error) {
 		r.memory("idle", false)
 		r.resetPeak()
 	}
-	push, pull, get := map[*repository]*series{}, map[*repository]*series{}, map[*repository]*series{}
-	for _, m := range []map[*repository]*series{push, pull, get} {
+	push, pull, get, cpu := map[*repository]*series{}, map[*repository]*series{}, map[*repository]*series{}, map[*repository]*series{}
+	for _, m := range []map[*repository]*series{push, pull, get, cpu} {
 		m[ours], m[peer] = &series{}, &series{}
 	}
 	var ratios [3]series // push, pull, get: of each round
@@ -77,10 +77,12 @@ func registries(ctx context.Context, o options, scratch string) (err error) {
 		}
 		took := map[*repository][3]float64{}
 		for _, r := range round {
+			before := r.cpuSeconds()
 			t, err := r.round(ctx, layout, strconv.Itoa(i), bytes, largest)
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.label, err)
 			}
+			cpu[r].add(r.cpuSeconds() - before)
 			took[r] = t
 			push[r].add(t[0])
 			pull[r].add(t[1])
@@ -97,6 +99,7 @@ func registries(ctx context.Context, o options, scratch string) (err error) {
 		push[r].print("registry_"+r.label+"_push", "MB/s")
 		pull[r].print("registry_"+r.label+"_pull", "MB/s")
 		get[r].print("registry_"+r.label+"_get", "MB/s")
+		cpu[r].print("registry_"+r.label+"_cpu", "s") // of the server, for one push, one pull and three gets
 		r.memory("after", true)
 	}
 	for k, what := range []string{"push", "pull", "get"} {
@@ -194,6 +197,28 @@ func (r *repository) resetPeak() {
 			note("the peak of %s includes its start: %v", p.argv[0], err)
 		}
 	}
+}
+
+// cpuSeconds is what the processes have used since they began. Beside busy
+// neighbours it says more than the time on the clock.
+func (r *repository) cpuSeconds() float64 {
+	const ticks = 100 // a second: USER_HZ, the same on every Linux that Go runs on
+	var sum float64
+	for _, p := range under(r.dir) {
+		if r.owns(p) == "" {
+			continue
+		}
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+		if err != nil {
+			continue // gone meanwhile
+		}
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		for _, f := range fields[11:13] { // user and system
+			n, _ := strconv.ParseFloat(f, 64)
+			sum += n / ticks
+		}
+	}
+	return sum
 }
 
 // peakOf reads VmHWM in MiB.
