@@ -63,6 +63,11 @@ func (w *changes) read(v *state.View) map[string]Change {
 	for o := range v.Images() {
 		note("image", o.TenantID, &o.Meta)
 	}
+	for o := range v.Repositories() { // what is pushed into one is an event
+		if access.MayReadAny(v, &w.r.caller.Principal, o) {
+			note("repository", o.TenantID, &o.Meta)
+		}
+	}
 	if access.Decide(&w.r.caller.Principal, access.PermNodeRead, "") == access.Allow {
 		for o := range v.Nodes() {
 			out["node "+o.ID] = Change{Kind: "node", ID: o.ID, Version: o.Version}
