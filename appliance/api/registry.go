@@ -18,8 +18,8 @@ func (s *Server) registry() (RegistryOperations, RegistryNode, error) {
 	return s.cfg.Registry, s.cfg.RegistryNode, nil
 }
 
-// GetRegistry says how clients reach and trust the registry. How much it holds
-// is for those who may see the node, and for who may write images in a tenant.
+// GetRegistry says how clients reach and trust the registry, and how much this
+// node holds of it.
 func (s *Server) GetRegistry(c *gin.Context) {
 	_, node, err := s.registry()
 	if err != nil {
