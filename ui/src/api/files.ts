@@ -50,9 +50,12 @@ function putFile(url: string, file: File, progress: (sent: number, total: number
       else reject(problemFrom(request.response, request.status, request.getResponseHeader('Skerry-Request-Id') ?? ''))
     }
     request.onerror = () => reject(asProblem(new TypeError('upload failed')))
-    request.onabort = () => reject(new DOMException('upload stopped', 'AbortError'))
-    if (signal.aborted) return reject(new DOMException('upload stopped', 'AbortError'))
-    signal.addEventListener('abort', () => request.abort())
+    const stop = () => {
+      request.abort()
+      reject(new DOMException('upload stopped', 'AbortError'))
+    }
+    if (signal.aborted) return stop()
+    signal.addEventListener('abort', stop)
     request.send(file)
   })
 }
