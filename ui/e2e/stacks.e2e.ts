@@ -174,7 +174,7 @@ describe.each(languages)('stacks in %s', (language) => {
   it('shows the plan, deploys, and keeps it among the tasks', async () => {
     await write(text(1))
     await page.getByText(say.valid).waitFor()
-    await page.getByLabel(say.name, { exact: true }).fill(app)
+    await page.getByRole('textbox', { name: say.name, exact: true }).fill(app)
     await page.getByText(say.makes).waitFor()
     await expectAccessible(page)
     await page.getByRole('button', { name: say.deploy, exact: true }).click()

@@ -65,7 +65,7 @@ export default function Palette({ places, actions, owner, onClose }: { places: O
   const optionId = (offer: Offer) => `${listId}-${offer.id.replace(/[^\w-]/g, '_')}`
 
   useEffect(() => {
-    list.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' })
+    list.current?.querySelector('[aria-selected=true]')?.scrollIntoView?.({ block: 'nearest' })
   }, [chosen?.id])
 
   const take = (offer: Offer | undefined) => {
