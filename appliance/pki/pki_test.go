@@ -113,3 +113,35 @@ func TestCertificatesFollowNamesAndTime(t *testing.T) {
 		t.Fatal("a certificate near its end was not renewed")
 	}
 }
+
+// TestDerive holds that a derived secret is the same after every start and tells
+// nothing about another purpose's.
+func TestDerive(t *testing.T) {
+	box, err := pki.OpenBox(filepath.Join(t.TempDir(), "seal.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var seen [][]byte
+	for _, purpose := range []string{"one", "one", "two"} {
+		ca, err := pki.OpenAuthority(dir, box, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := ca.Derive(purpose)
+		if err != nil || len(key) != 32 {
+			t.Fatalf("%d bytes, %v", len(key), err)
+		}
+		seen = append(seen, key)
+	}
+	if !bytes.Equal(seen[0], seen[1]) || bytes.Equal(seen[0], seen[2]) {
+		t.Error("the secrets are not one for each purpose")
+	}
+	other, err := pki.OpenAuthority(t.TempDir(), box, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := other.Derive("one"); err != nil || bytes.Equal(key, seen[0]) {
+		t.Errorf("another authority gives the same secret: %v", err)
+	}
+}
