@@ -270,7 +270,7 @@ export function registryHandlers(db: Database): HttpHandler[] {
           clearInterval(timer)
           const path = input.to.includes('/') ? input.to : `default/${input.to}`
           const [repository = '', tag = 'latest'] = path.split(':')
-          if (!/^[^/]*[.:]/.test(input.to)) data().push(data().find(repository) ?? data().repository(repository, { visibility: 'tenant' }), tag, total, { age: 0 })
+          if (!/^[^/]*[.:][^/]*\//.test(input.to)) data().push(data().find(repository) ?? data().repository(repository, { visibility: 'tenant' }), tag, total, { age: 0 })
           send('done', { name: path, digest: image.digest, bytesSent: 0 })
           end()
         }, 60)
@@ -314,10 +314,10 @@ export function registryHandlers(db: Database): HttpHandler[] {
     http.delete(`${root}/repositories/:ref/tags/:tag`, withRepository((held, { params }) => {
       const tag = held.tags.get(ref(params, 'tag'))
       if (!tag) return refuse(404, 'not_found', `${held.repository.path} has no tag ${ref(params, 'tag')}`)
-      if (tag.inUse) return refuse(409, 'in_use', `${held.repository.path}:${tag.name} is in use by service web of app shop; remove that first`)
       held.tags.delete(tag.name)
       data().count(held)
-      return json({ bytes: held.manifests.get(tag.digest)?.freesBytes ?? 0 })
+      // What runs keeps its content.
+      return json({ bytes: tag.inUse ? 0 : (held.manifests.get(tag.digest)?.freesBytes ?? 0) })
     })),
     http.put(`${root}/repositories/:ref/tags/:tag`, withRepository(async (held, { params, request }) => {
       const { digest } = await body<{ digest: string }>(request)

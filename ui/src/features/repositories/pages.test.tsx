@@ -2,6 +2,7 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { fireEvent, render, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { App as AntApp } from 'antd'
+import { http, HttpResponse } from 'msw'
 import { setupServer } from 'msw/node'
 import { createMemoryRouter, RouterProvider } from 'react-router'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -140,6 +141,7 @@ describe('repositories', () => {
   })
 
   it('remove several tags, and say which one was refused and why', async () => {
+    server.use(http.delete('*/api/v1/repositories/:ref/tags/1.4.2', () => HttpResponse.json({ type: 'about:blank', title: '', status: 409, code: 'tag_moved', detail: 'default/web:1.4.2 has been pushed anew since; look at it again.', requestId: 'rq-8' }, { status: 409 })))
     const { person } = open('/repositories/default%2Fweb')
     for (const tag of ['1.4.2', '1.4.0']) await person.click(await screen.findByRole('checkbox', { name: `Choose ${tag}` }))
     await person.click(screen.getByRole('button', { name: 'Remove 2 tags' }))
@@ -147,7 +149,7 @@ describe('repositories', () => {
     await within(dialog).findByText(/Frees 34.5 MiB at the next collection/)
     within(dialog).getByText(/^1.4.2 is in use: what runs goes on/)
     await person.click(within(dialog).getByRole('button', { name: 'Remove' }))
-    expect((await within(dialog).findAllByRole('alert')).some((alert) => /default\/web:1.4.2 is in use by service web/.test(alert.textContent ?? ''))).toBe(true)
+    expect((await within(dialog).findAllByRole('alert')).some((alert) => /default\/web:1.4.2 has been pushed anew/.test(alert.textContent ?? ''))).toBe(true)
     within(dialog).getByText(/1 tag is removed/)
     await waitFor(() => expect(screen.queryByRole('link', { name: '1.4.0' })).toBeNull())
     screen.getByRole('link', { name: '1.4.2' })

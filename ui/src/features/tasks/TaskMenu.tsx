@@ -52,7 +52,7 @@ export function TaskMenu() {
             aria-expanded={open}
             aria-label={t('task.button', { count: running.length })}
             title={t('task.title')}
-            icon={share === undefined ? <UnorderedListOutlined /> : <Progress type="circle" percent={Math.round(share * 100)} size={16} showInfo={false} strokeWidth={14} />}
+            icon={share === undefined ? <UnorderedListOutlined /> : <span aria-hidden><Progress type="circle" percent={Math.round(share * 100)} size={16} showInfo={false} strokeWidth={14} /></span>}
           />
         </Badge>
       </Popover>
