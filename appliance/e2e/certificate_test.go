@@ -101,6 +101,20 @@ func TestCertificates(t *testing.T) {
 	if uploaded("registry.example.com") || uploaded("n1") {
 		t.Error("a name that the upload does not cover is served with it")
 	}
+	// Whoever signed in by the cluster's own authority goes on undisturbed.
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("correct horse battery staple"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.OK("user", "create", "ada", "--member", "default=developer", "--password-file", password)
+	var info struct {
+		CaFingerprint string `json:"caFingerprint"`
+	}
+	n.JSON(&info, "registry", "info")
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	n.OK("login", "https://192.0.2.1:7443", "-u", "ada", "--password-file", password, "--ca-fingerprint", info.CaFingerprint)
+	n.OK("ps")
+	n.OK("logout")
 	n.Kill()
 	n.Daemon()
 	n.Eventually(5*time.Second, "the uploaded certificate is served after a restart", func() bool { return uploaded("cloud.example.com") })

@@ -129,6 +129,16 @@ func TestPackageUnderSystemd(t *testing.T) {
 	m.OK("systemctl", "start", packageName)
 	same("stop and start")
 
+	// What a person ended on purpose stays ended; the next start brings it back.
+	m.OK("skerry", "reset")
+	<-time.After(3 * time.Second) // longer than RestartSec
+	if out, _ := m.Try("systemctl", "is-active", packageName); out != "inactive\n" {
+		t.Errorf("after a reset the unit is %s", out)
+	}
+	m.OK("systemctl", "start", packageName)
+	answers("the app is begun again after a reset")
+	pid = webPid(t, m)
+
 	// The same version once more stands for an upgrade.
 	m.OK("dpkg", "-i", "/root/skerry.deb")
 	same("an upgrade")

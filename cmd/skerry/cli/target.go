@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/api/client"
+	"github.com/skerryhq/skerry/raft/model"
 )
 
 // target is a cluster that the user signed in to. It is kept with mode 0600,
@@ -169,7 +170,11 @@ func remote(t target) (*conn, error) {
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.CAFingerprint != "" {
-		if conf, err = pinned(t.CAFingerprint); err != nil {
+		u, err := url.Parse(base)
+		if err != nil {
+			return nil, err
+		}
+		if conf, err = pinned(t.CAFingerprint, u.Hostname()); err != nil {
 			return nil, err
 		}
 	}
@@ -178,15 +183,22 @@ func remote(t target) (*conn, error) {
 }
 
 // pinned trusts exactly the authority with this fingerprint: the server must
-// present it in its chain and be signed by it for the name that was dialled.
-func pinned(fingerprint string) (*tls.Config, error) {
+// present it in its chain and be signed by it for the host that was dialled (an
+// address need not be named: it may be translated on the way). The name that is
+// asked for is one that no uploaded certificate covers, so that the cluster's
+// own is shown, whatever else it serves.
+func pinned(fingerprint, host string) (*tls.Config, error) {
 	want, ok := strings.CutPrefix(strings.ToLower(fingerprint), "sha256:")
 	want = strings.ReplaceAll(want, ":", "")
 	if raw, err := hex.DecodeString(want); !ok || err != nil || len(raw) != sha256.Size {
 		return nil, usagef("%q is not a fingerprint; it looks like sha256:9f86d0... and `skerry init` prints it", fingerprint)
 	}
+	if net.ParseIP(host) != nil {
+		host = ""
+	}
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
+		ServerName:         model.RegistryHost,
 		InsecureSkipVerify: true, // VerifyConnection does it, against the pinned authority
 		VerifyConnection: func(s tls.ConnectionState) error {
 			roots := x509.NewCertPool()
@@ -200,7 +212,7 @@ func pinned(fingerprint string) (*tls.Config, error) {
 			if !found {
 				return errPin
 			}
-			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: s.ServerName})
+			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: host})
 			return err
 		},
 	}, nil
