@@ -16,7 +16,7 @@ const words = {
     cpu: /^CPU over 15 min/, range1h: '1 h', cpu1h: /^CPU over 1 h/, audited: 'Audited as admin', running: 'Running', ended: 'Ended with exit status 0', again: 'Open again',
     searchLog: 'Search the log', matches: /[1-9]\d* match/, only: 'Only matches', newFolder: 'New folder', name: 'Name', create: 'Create', remove: 'Remove', choose: 'Files to upload',
     uploaded: '1 file was uploaded.', removeOf: (name: string) => `Remove ${name}`, downloadOf: (name: string) => `Download ${name}`, more: 'More actions', commit: 'Commit to image', commitName: 'Name of the new image',
-    commitSubmit: 'Commit', made: (name: string) => new RegExp(`${name.replace('.', '\\.')} was made`), createVolume: 'Create volume', removeVolume: 'Remove volume', showValues: 'Show values', root: '/', back: 'A new session begins here.',
+    commitSubmit: 'Commit', made: (name: string) => new RegExp(`${name.replace('.', '\\.')} was made`), createVolume: 'Create volume', removeVolume: 'Remove volume', showValues: 'Show values', way: 'Path', back: 'A new session begins here.',
     chooseOf: (name: string) => `Choose ${name}`, restart: 'Restart 1', restartOk: 'Restart',
   },
   zh: {
@@ -25,7 +25,7 @@ const words = {
     cpu: /^CPU，最近 15 分钟/, range1h: '1 小时', cpu1h: /^CPU，最近 1 小时/, audited: '操作将以 admin 的名义记入审计', running: '正在运行', ended: '已结束，退出码 0', again: '重新打开',
     searchLog: '搜索日志', matches: /[1-9]\d* 处匹配/, only: '只看匹配行', newFolder: '新建文件夹', name: '名称', create: '创建', remove: '删除', choose: '要上传的文件',
     uploaded: '已上传 1 个文件。', removeOf: (name: string) => `删除 ${name}`, downloadOf: (name: string) => `下载 ${name}`, more: '更多操作', commit: '提交为镜像', commitName: '新镜像名称',
-    commitSubmit: '提交', made: (name: string) => new RegExp(`已生成镜像 .*${name.replace('.', '\\.')}`), createVolume: '创建数据卷', removeVolume: '删除数据卷', showValues: '显示值', root: '/', back: '以下是新的会话。',
+    commitSubmit: '提交', made: (name: string) => new RegExp(`已生成镜像 .*${name.replace('.', '\\.')}`), createVolume: '创建数据卷', removeVolume: '删除数据卷', showValues: '显示值', way: '路径', back: '以下是新的会话。',
     chooseOf: (name: string) => `选择 ${name}`, restart: '重启 1 个', restartOk: '重启',
   },
 }
@@ -135,8 +135,8 @@ describe.each(languages)('what runs, in %s', (language) => {
     await cpu.waitFor({ timeout: 30_000 })
     // Drawn, and going on.
     await expect.poll(() => cpu.locator('path').count()).toBeGreaterThan(3)
-    const first = await cpu.getAttribute('aria-label')
-    await expect.poll(() => cpu.getAttribute('aria-label'), { timeout: 20_000 }).not.toBe(first)
+    const first = await cpu.innerHTML()
+    await expect.poll(() => cpu.innerHTML(), { timeout: 20_000 }).not.toBe(first)
     await page.getByText(say.range1h, { exact: true }).click()
     await page.getByRole('img', { name: say.cpu1h }).waitFor({ timeout: 60_000 })
     await expectAccessible(page)
@@ -187,7 +187,8 @@ describe.each(languages)('what runs, in %s', (language) => {
     await page.getByRole('dialog').getByLabel(say.name).fill('made here')
     await page.getByRole('dialog').getByRole('button', { name: say.create, exact: true }).click()
     await page.getByRole('button', { name: 'made here' }).first().click()
-    await page.getByLabel(say.choose).setInputFiles({ name: target.real ? 'plain.bin' : 'plain.bin', mimeType: 'application/octet-stream', buffer: bytes })
+    await page.getByRole('navigation', { name: say.way }).getByText('made here').waitFor()
+    await page.getByLabel(say.choose).setInputFiles({ name: 'plain.bin', mimeType: 'application/octet-stream', buffer: bytes })
     await page.getByText(say.uploaded).waitFor()
     const fetching = page.waitForEvent('download')
     await page.getByRole('link', { name: say.downloadOf('plain.bin') }).click()

@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { App, Button, Input, Progress, Skeleton } from 'antd'
 import { useMemo, useRef, useState, type ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -36,8 +36,8 @@ export function FileBrowser({ store, place, onPlace, to, same, readOnly, note }:
     queryKey: ['files', store.key, place.path, place.raw],
     queryFn: ({ signal }) => store.list(place, signal),
     staleTime: 5_000,
+    // Never another folder's entries in the meantime: their buttons would mean files of this one.
     refetchInterval: 15_000,
-    placeholderData: keepPreviousData,
   })
   const [filter, setFilter] = useState('')
   const [sort, setSort] = useState<Sort>({ key: 'name', down: false })
@@ -286,7 +286,7 @@ export function FileBrowser({ store, place, onPlace, to, same, readOnly, note }:
         </div>
       )}
       {!problem && listing.data && (
-        <div className={listing.isPlaceholderData ? 'sk-files-old' : undefined}>
+        <div>
           {listing.data.truncated && <p className="sk-files-note">{t('files.truncated', { count: listing.data.items.length })}</p>}
           {rows.length > 0 ? (
             <VirtualTable label={t('files.title')} rows={rows} rowKey={(entry) => entry.rawName ?? entry.name} rowName={(entry) => entry.name} columns={columns} rowHeight={40} sort={sort} onSort={setSort} />
