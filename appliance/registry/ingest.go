@@ -111,6 +111,9 @@ func (i *ingest) readFrom(src io.Reader) (int64, error) {
 	if err := i.open(); err != nil {
 		return 0, err
 	}
+	if err := i.unshare(); err != nil {
+		return 0, err
+	}
 	type part struct {
 		buf *[]byte
 		n   int
@@ -155,6 +158,36 @@ func (i *ingest) readFrom(src io.Reader) (int64, error) {
 	}
 	reader.Wait()
 	return total, err
+}
+
+// unshare makes the file ours alone again, if a commit that did not come to its
+// end has left it among the engine's blobs: what is written now must not reach
+// content that others rely on.
+func (i *ingest) unshare() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(i.f.Fd()), &st); err != nil {
+		return fmt.Errorf("look at an upload's file: %w", err)
+	}
+	if st.Nlink <= 1 {
+		return nil
+	}
+	part := i.path + ".own"
+	own, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return i.b.explain(fmt.Errorf("copy an upload's file: %w", err))
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{own}, io.NewSectionReader(i.f, 0, i.size.Load()), make([]byte, piece))
+	if err == nil {
+		err = os.Rename(part, i.path)
+	}
+	if err != nil {
+		_ = own.Close()
+		_ = os.Remove(part)
+		return i.b.explain(fmt.Errorf("copy an upload's file: %w", err))
+	}
+	i.close()
+	i.f = own
+	return nil
 }
 
 // fill reads until buf is full or src ends. Unlike io.ReadFull it keeps a source

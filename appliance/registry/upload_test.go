@@ -496,3 +496,27 @@ func diskFull(t *testing.T, one bool) {
 	}
 	r.put("ada", repoA, "x", m)
 }
+
+// TestUnfinishedCommit: bytes that come after a commit that broke off do not
+// reach the file that it left among the engine's blobs.
+func TestUnfinishedCommit(t *testing.T) {
+	r := newRig(t)
+	r.push("ada", "default/app", []byte("x"))
+	head, tail := random(300<<10), random(200<<10)
+	loc := r.do(ask{as: "ada", method: "POST", path: "/v2/default/app/blobs/uploads/"}, 202).Header.Get("Location")
+	loc = r.do(ask{as: "ada", method: "PATCH", path: loc, body: bytes.NewReader(head)}, 202).Header.Get("Location")
+	data, _ := filepath.Glob(filepath.Join(r.dir, "uploads", "*.data"))
+	if len(data) != 1 {
+		t.Fatalf("%d files of uploads", len(data))
+	}
+	blob := filepath.Join(r.dir, "left-by-a-commit")
+	if err := os.Link(data[0], blob); err != nil {
+		t.Fatal(err)
+	}
+	loc = r.do(ask{as: "ada", method: "PATCH", path: loc, body: bytes.NewReader(tail)}, 202).Header.Get("Location")
+	if got, err := os.ReadFile(blob); err != nil || !bytes.Equal(got, head) {
+		t.Errorf("the blob has %d bytes now, %v; it had %d", len(got), err, len(head))
+	}
+	all := append(slices.Clone(head), tail...)
+	r.do(ask{as: "ada", method: "PUT", path: loc, query: url.Values{"digest": {digest.FromBytes(all).String()}}}, 201)
+}
