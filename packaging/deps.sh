@@ -46,7 +46,7 @@ for purpose in "${@:-build}"; do
 		need mmdebstrap mmdebstrap
 		need nc netcat-openbsd
 		;;
-	bench) need ip iproute2; need /usr/bin/busybox busybox-static ;;
+	bench) need ip iproute2; need /usr/bin/busybox busybox-static; need skopeo skopeo; need curl curl ;;
 	*) die "deps.sh knows build, test and bench, not '$purpose'" ;;
 	esac
 done

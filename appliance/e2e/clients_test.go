@@ -251,6 +251,7 @@ func TestRealClients(t *testing.T) {
 		r.runs(t, "default/regctl:1", r.sh(t, "regctl image digest "+ref))
 	})
 	t.Run("oras", func(t *testing.T) { r.oras(t, untrusted) })
+	t.Run("many", r.many)
 }
 
 // runs starts a container on the node from what a client pushed, by its name and
@@ -342,11 +343,11 @@ func (r *clientRig) oras(t *testing.T, untrusted string) {
 	}
 }
 
-// 200 clients pull one tag at the same time, each with a token of its own, and
-// each gets every byte.
-func TestConcurrentPulls(t *testing.T) {
+// many is 200 clients that pull one tag at the same time, each with a token of
+// its own; each gets every byte.
+func (r *clientRig) many(t *testing.T) {
 	const pulls = 200
-	r := newClientRig(t)
+	r.forget()
 	r.believe(t, "skopeo")
 	r.sh(t, "skopeo copy -q --dest-creds ada:'"+clientPass+"' docker-archive:/root/image.tar docker://"+registryHost+"/default/many:1")
 	errs := make(chan error, pulls)
