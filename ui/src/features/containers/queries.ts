@@ -1,6 +1,6 @@
 import { queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { answer, api } from '@/api/client'
-import type { CommitInput, Container, Image, Port } from '@/api/model'
+import type { CommitInput, Container, Port } from '@/api/model'
 import { keys } from '@/api/queries'
 
 /** More containers than this are not listed; the page says so. */
@@ -94,7 +94,7 @@ export function useBulk() {
 export function useCommit() {
   const queries = useQueryClient()
   return useMutation({
-    mutationFn: ({ container, input }: { container: Container; input: CommitInput }): Promise<Image> => answer(api.POST('/containers/{ref}/commit', { params: { path: { ref: container.id } }, body: input })),
-    onSettled: () => queries.invalidateQueries({ queryKey: keys.images }),
+    mutationFn: ({ container, input }: { container: Container; input: CommitInput }) => answer(api.POST('/containers/{ref}/commit', { params: { path: { ref: container.id } }, body: input })),
+    onSettled: () => Promise.all([keys.images, keys.repositories].map((queryKey) => queries.invalidateQueries({ queryKey }))),
   })
 }
