@@ -41,21 +41,39 @@ const touched: Record<string, (change: { id: string }) => readonly (readonly unk
   tenant: () => [keys.tenants],
 }
 
-/** Gathers what became stale and tells the cache at most every 200 ms, however many changes a burst brings. */
-class Invalidator {
+/** How long a round of requests may take, in ms, before the next one no longer waits for it. */
+const patience = 10_000
+
+/**
+ * Gathers what became stale and tells the cache at most every 200 ms, however many changes a burst brings. A round waits
+ * for the one before: asking again ends the request that is under way, so a long list under constant events would never arrive.
+ */
+export class Invalidator {
   private stale = new Map<string, readonly unknown[]>()
   private timer: ReturnType<typeof setTimeout> | undefined
+  private asking = false
 
-  constructor(private readonly queries: QueryClient) {}
+  constructor(private readonly queries: Pick<QueryClient, 'invalidateQueries'>) {}
 
   add(wanted: readonly (readonly unknown[])[]) {
     for (const key of wanted) this.stale.set(JSON.stringify(key), key)
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined
-      const now = [...this.stale.values()]
-      this.stale.clear()
-      for (const queryKey of now) void this.queries.invalidateQueries({ queryKey })
-    }, 200)
+    this.plan()
+  }
+
+  private plan() {
+    if (this.asking || this.stale.size === 0) return
+    this.timer ??= setTimeout(() => void this.round(), 200)
+  }
+
+  private async round() {
+    this.timer = undefined
+    const now = [...this.stale.values()]
+    this.stale.clear()
+    this.asking = true
+    const answered = Promise.allSettled(now.map((queryKey) => this.queries.invalidateQueries({ queryKey })))
+    await Promise.race([answered, new Promise((resolve) => setTimeout(resolve, patience))])
+    this.asking = false
+    this.plan()
   }
 
   stop() {
