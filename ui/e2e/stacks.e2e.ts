@@ -210,15 +210,13 @@ describe.each(languages)('stacks in %s', (language) => {
     await page.getByText(say.replicas(1, 1)).waitFor({ timeout: 60_000 })
   })
 
-  it('writes compose text that the server reads back to the same', async () => {
-    const got = await page.request.get(`${target.url}/api/v1/apps/${app}`).then((reply) => reply.json() as Promise<{ spec: { services: Record<string, { replicas: number; container: { image: string } }> } }>)
+  it('shows the service with its charts and its log', async () => {
     await page.goto(`${target.url}/services`)
     await page.getByRole('row', { name: app }).getByRole('link', { name: 'web', exact: true }).click()
     await page.getByRole('heading', { name: 'web', level: 1 }).waitFor()
-    expect(got.spec.services.web?.replicas).toBe(1)
     await expectAccessible(page)
     await page.getByRole('tab', { name: say.charts }).click()
-    await page.getByRole('tabpanel').locator('canvas').first().waitFor({ timeout: 30_000 })
+    await page.getByRole('tabpanel').getByRole('img').first().waitFor({ timeout: 30_000 })
     await page.getByRole('tab', { name: say.log }).click()
     await page.getByRole('log').waitFor()
   })

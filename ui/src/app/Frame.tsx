@@ -68,7 +68,8 @@ function SignedIn({ me, live }: { me: Me; live: boolean }) {
   }, [queries, tenant, live])
   useEffect(() => {
     if (!live) return
-    const doubt = () => void queries.invalidateQueries({ queryKey: keys.session })
+    // The answer to this very question may be such a refusal: one that is under way must not be begun anew.
+    const doubt = () => void queries.invalidateQueries({ queryKey: keys.session }, { cancelRefetch: false })
     addEventListener('skerry-unauthorized', doubt)
     return () => removeEventListener('skerry-unauthorized', doubt)
   }, [queries, live])
