@@ -200,25 +200,41 @@ func distributable(mediaType string) bool {
 }
 
 // depth is how deep the indexes below a manifest lie in each other; more than
-// limit is not looked for.
+// limit is not looked for. Each index is looked into once for each limit, however
+// many others name it: a few hundred that name each other crosswise would keep a
+// processor busy for hours.
 func depth(v *state.View, m *model.Manifest, limit int) int {
-	if !model.IsIndexType(m.Descriptor.MediaType) {
-		return 0
+	type at struct {
+		digest string
+		limit  int
 	}
-	if limit == 0 {
-		return 1
+	known := map[at]int{}
+	var below func(m *model.Manifest, limit int) int
+	below = func(m *model.Manifest, limit int) int {
+		if !model.IsIndexType(m.Descriptor.MediaType) {
+			return 0
+		}
+		if limit == 0 {
+			return 1
+		}
+		here := at{m.Descriptor.Digest, limit}
+		if n, ok := known[here]; ok {
+			return n
+		}
+		deepest := 0
+		for _, ref := range m.Refs {
+			if deepest == limit {
+				break
+			}
+			if !model.IsIndexType(ref.MediaType) {
+				continue
+			}
+			if child, ok := v.Manifest(m.RepositoryID, ref.Digest); ok {
+				deepest = max(deepest, below(child, limit-1))
+			}
+		}
+		known[here] = 1 + deepest
+		return 1 + deepest
 	}
-	deepest := 0
-	for _, ref := range m.Refs {
-		if !model.IsIndexType(ref.MediaType) {
-			continue
-		}
-		if child, ok := v.Manifest(m.RepositoryID, ref.Digest); ok {
-			deepest = max(deepest, depth(v, child, limit-1))
-		}
-		if deepest == limit {
-			break
-		}
-	}
-	return 1 + deepest
+	return below(m, limit)
 }

@@ -3,6 +3,9 @@ package registry
 import (
 	"context"
 	"time"
+
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
 )
 
 // Tend is what Run does every minute, at a time.
@@ -28,3 +31,6 @@ func Parse(path string) (name, ref string, err error) {
 
 // ReadDocument is readDocument.
 var ReadDocument = readDocument
+
+// Depth is depth, as far as the registry looks.
+func Depth(v *state.View, m *model.Manifest) int { return depth(v, m, maxDepth) }

@@ -5,15 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"pgregory.net/rapid"
 
 	"github.com/skerryhq/skerry/appliance/registry"
+	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
 )
@@ -120,6 +123,46 @@ func TestBombs(t *testing.T) {
 		many.Manifests = append(many.Manifests, one.desc())
 	}
 	put(many, 201)
+}
+
+// TestCrosswise: indexes of which each names all of the next layer are judged in
+// no more time than there are references.
+func TestCrosswise(t *testing.T) {
+	const wide = 200
+	c := &cluster{store: state.New()}
+	by := command.By(model.Origin{Actor: "test", Time: time.Now().UTC()})
+	cmds := []command.Command{
+		&command.InitCluster{Head: by,
+			Cluster: model.Cluster{ID: "c", FeatureLevel: command.Level, Pool: netip.MustParsePrefix("10.42.0.0/16"), VIPPool: netip.MustParsePrefix("10.43.0.0/16"), PortMin: 30000, PortMax: 30100, SetupHash: []byte("x")},
+			Tenant:  model.Tenant{Meta: model.Meta{ID: "t1", Name: model.DefaultTenant}}, Environment: model.Environment{Meta: model.Meta{ID: "e1", Name: "default"}},
+			Node: model.Node{Meta: model.Meta{ID: "n1", Name: "one"}}},
+		&command.PutRepository{Head: by, ExpectVersion: command.MustNotExist,
+			Repository: model.Repository{Meta: model.Meta{ID: "r1", Name: "bombs"}, TenantID: "t1", Spec: model.RepositorySpec{Visibility: model.VisibilityTenant}}},
+	}
+	var below []model.Descriptor
+	for layer := range 3 {
+		var all []model.Descriptor
+		for i := range wide {
+			d := model.Descriptor{MediaType: model.MediaTypeOCIIndex, Digest: digest.FromString(fmt.Sprint(layer, i)).String(), Size: 1}
+			cmds = append(cmds, &command.PutManifest{Head: by, Manifest: model.Manifest{RepositoryID: "r1", Descriptor: d, Refs: below}})
+			all = append(all, d)
+		}
+		below = all
+	}
+	if _, err := c.Propose(t.Context(), cmds...); err != nil {
+		t.Fatal(err)
+	}
+	top := &model.Manifest{RepositoryID: "r1", Descriptor: model.Descriptor{MediaType: model.MediaTypeOCIIndex, Digest: digest.FromString("top").String()}, Refs: below}
+	got := make(chan int, 1)
+	go func() { got <- registry.Depth(c.View(), top) }()
+	select {
+	case n := <-got:
+		if n != 4 {
+			t.Fatalf("%d deep, want 4", n)
+		}
+	case <-time.After(8 * time.Second): // a few ms; walked as a tree it takes 20 s
+		t.Fatal("a bomb of indexes keeps the registry busy")
+	}
 }
 
 // TestThroughEngine reads through the engine where its files cannot be opened.
