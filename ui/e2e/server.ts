@@ -25,8 +25,9 @@ export async function openTarget(scene: 'fresh' | 'busy'): Promise<Target> {
     return { url: url.replace(/\/$/, ''), setupToken, real: true, stop: async () => {} }
   }
   const vite = 'node_modules/vite/bin/vite.js'
+  // As the product is built: under Vitest's NODE_ENV it would be React's slower development build.
   // A folder of its own: dist belongs to the binary that may be being built from it.
-  await promisify(execFile)(process.execPath, [vite, 'build', '--outDir', '.preview', '--logLevel', 'warn'], { cwd: ui })
+  await promisify(execFile)(process.execPath, [vite, 'build', '--outDir', '.preview', '--logLevel', 'warn'], { cwd: ui, env: { ...process.env, NODE_ENV: 'production' } })
   const port = await freePort()
   const child = spawn(process.execPath, [vite, 'preview', '--mode', 'mock', '--outDir', '.preview', '--host', '127.0.0.1', '--port', String(port), '--strictPort'], {
     cwd: ui,

@@ -175,7 +175,7 @@ describe.each(languages)('stacks in %s', (language) => {
     await write(text(1))
     await page.getByText(say.valid).waitFor()
     await page.getByRole('textbox', { name: say.name, exact: true }).fill(app)
-    await page.getByText(say.makes).waitFor()
+    await page.getByText(say.makes).first().waitFor()
     await expectAccessible(page)
     await page.getByRole('button', { name: say.deploy, exact: true }).click()
     await page.waitForURL(`**/apps/${app}`, { timeout: 60_000 })
@@ -279,6 +279,7 @@ describe('speed', () => {
       const page = await context.newPage()
       let bytes = 0
       const reading: Promise<void>[] = []
+      const files: [string, number][] = []
       await enter(page, words.en)
       // The machine may be busy with other things: the best of a few is what the page takes.
       const times: number[] = []
@@ -286,7 +287,11 @@ describe('speed', () => {
         const fresh = await context.newPage()
         if (i === 0) {
           fresh.on('response', (response) => {
-            if (/\.(js|css|svg)$|\/$/.test(new URL(response.url()).pathname)) reading.push(response.body().then((body) => void (bytes += gzipSync(body, { level: 9 }).length), () => undefined))
+            if (/\.(js|css|svg)$|\/$/.test(new URL(response.url()).pathname)) reading.push(response.body().then((body) => {
+                const size = gzipSync(body, { level: 9 }).length
+                bytes += size
+                files.push([new URL(response.url()).pathname, size])
+              }, () => undefined))
           })
         }
         await fresh.goto(target.url, { waitUntil: 'commit' })
@@ -297,8 +302,9 @@ describe('speed', () => {
       }
       await Promise.all(reading)
       console.log(`first page: ${Math.round(bytes / 1024)} KiB gzip; interactive after ${times.map(Math.round).join(', ')} ms`)
+      const heaviest = files.sort((a, b) => b[1] - a[1]).slice(0, 12).map(([file, size]) => `${file} ${Math.round(size / 1024)} KiB`)
       expect(bytes).toBeGreaterThan(50_000)
-      expect(bytes).toBeLessThanOrEqual(400 * 1024)
+      expect(bytes, heaviest.join('\n')).toBeLessThanOrEqual(400 * 1024)
       expect(Math.min(...times)).toBeLessThanOrEqual(1_000)
     } finally {
       await close()
@@ -327,8 +333,9 @@ describe('speed', () => {
           }).observe({ entryTypes: ['longtask'] })
         })
         await page.mouse.move(700, 500)
-        for (let i = 0; i < 40; i++) {
-          await page.mouse.wheel(0, round % 2 === 0 ? 1_000 : -1_000)
+        // As fast as a hand turns a wheel: some 7,000 px in a second.
+        for (let i = 0; i < 60; i++) {
+          await page.mouse.wheel(0, round % 2 === 0 ? 120 : -120)
           await page.waitForTimeout(16)
         }
         await page.waitForTimeout(300)

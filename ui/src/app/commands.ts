@@ -24,6 +24,9 @@ export function useCommands(me: Me): { places: Offer[]; actions: Offer[] } {
     ...begin('app.write', { id: 'new-compose', label: t('palette.newCompose'), keywords: 'new app compose yaml editor stack', to: '/apps/new?by=compose' }),
     ...begin('image.write', { id: 'pull', label: t('palette.pull'), keywords: 'pull image fetch', to: '/images?do=pull' }),
     ...begin('image.write', { id: 'upload', label: t('palette.upload'), keywords: 'upload import image archive tar', to: '/images?do=upload' }),
+    ...begin('image.write', { id: 'new-repository', label: t('palette.newRepository'), keywords: 'new create repository', to: '/repositories?do=create' }),
+    ...begin('platform.write', { id: 'new-user', label: t('palette.newUser'), keywords: 'new create user', to: '/users?do=create' }),
+    ...begin('platform.write', { id: 'new-tenant', label: t('palette.newTenant'), keywords: 'new create tenant', to: '/tenants?do=create' }),
     { id: 'new-token', label: t('palette.newToken'), keywords: 'new api token', to: '/account?do=token' },
     ...me.tenants.filter(() => me.tenants.length > 1).map((tenant) => ({
       id: `tenant-${tenant.id}`,

@@ -129,7 +129,7 @@ export default function AuditPage() {
           dataSource={entries}
           loading={audit.isPending}
           pagination={false}
-          scroll={{ x: 'max-content' }}
+          scroll={{ x: 720 }}
           locale={{ emptyText: entries ? t('audit.none') : ' ' }}
         />
       </Section>
