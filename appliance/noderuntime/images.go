@@ -27,7 +27,7 @@ func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 // steps translates the image store's progress; the API takes one step at a time.
 func steps(report api.Report) func(image.Progress) {
 	words := map[string][2]string{
-		"read": {"importing", "reading the archive"}, "check": {"importing", "checking"},
+		"read":     {"importing", "reading the archive"},
 		"download": {"pulling", "downloading"}, "unpack": {"extracting", "unpacking"},
 	}
 	var mu sync.Mutex

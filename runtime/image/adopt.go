@@ -44,11 +44,11 @@ func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits
 			}
 		}
 	}
-	var done, total int64
+	var total int64
 	for _, l := range m.Layers {
 		total += l.Size
 	}
-	for i, l := range m.Layers {
+	for _, l := range m.Layers {
 		if !images.IsLayerType(l.MediaType) {
 			return refuse("image %s: layer %s has the type %q, which is not a file system layer", target.Digest, l.Digest, clip(l.MediaType))
 		}
@@ -56,13 +56,6 @@ func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits
 		if err != nil || info.Size != l.Size {
 			return refuse("image %s: layer %s of %d bytes is missing", target.Digest, l.Digest, l.Size)
 		}
-		if progress != nil {
-			progress(Progress{Step: "check", Item: l.Digest.String(), Done: done, Total: total})
-		}
-		if err := s.checkLayer(ctx, l, cfg.RootFS.DiffIDs[i], lim, strict); err != nil {
-			return err
-		}
-		done += l.Size
 	}
 	if err := s.label(ctx, target); err != nil {
 		return err
@@ -70,7 +63,7 @@ func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, lim Limits
 	if progress != nil {
 		progress(Progress{Step: "unpack", Item: target.Digest.String(), Done: total, Total: total})
 	}
-	if err := s.unpack(ctx, images.Image{Name: target.Digest.String(), Target: target}); err != nil {
+	if err := s.unpackChecked(ctx, target, m, cfg, lim, strict); err != nil {
 		return err
 	}
 	_, err = s.record(ctx, target)

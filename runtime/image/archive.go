@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
@@ -54,7 +54,7 @@ const maxJSON = 8 << 20
 
 // Progress tells how far an import or pull is.
 type Progress struct {
-	// Step is "read", "check", "download" or "unpack".
+	// Step is "read", "download" or "unpack".
 	Step string
 	// Item is a digest or empty.
 	Item string

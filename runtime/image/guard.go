@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -28,36 +32,145 @@ func archiveName(name string) (string, error) {
 	return clean, nil
 }
 
+// proven reports whether the engine itself has unpacked the blob d and found the
+// content want in it: it notes so on the blob, and nobody else can.
+func (s *Store) proven(ctx context.Context, d, want digest.Digest) bool {
+	info, err := s.client.ContentStore().Info(ctx, d)
+	return err == nil && info.Labels[labels.LabelUncompressed] == want.String()
+}
+
+// unpackChecked unpacks an image. Each layer must hold what the configuration
+// says, its entries must stay inside the container's root, and size, count and
+// ratio must be within bounds. That is looked at while the engine unpacks, which
+// computes the digests: what is wrong ends the unpacking, and what that had made
+// goes with the lease.
+//
+// Layers that the engine has unpacked for somebody else it skips by the digest
+// that the configuration merely names. Of those the bytes are read, so that
+// naming a digest gives nobody the content.
+func (s *Store) unpackChecked(ctx context.Context, target ocispec.Descriptor, m ocispec.Manifest, cfg ocispec.Image, lim Limits, strict bool) error {
+	scan, stopScan := context.WithCancel(ctx)
+	defer stopScan()
+	unpack, stopUnpack := context.WithCancel(ctx)
+	defer stopUnpack()
+	scanned := make(chan error, 1)
+	go func() {
+		err := s.scanLayers(scan, m, cfg, lim, strict)
+		if err != nil {
+			stopUnpack()
+		}
+		scanned <- err
+	}()
+	err := s.unpack(unpack, images.Image{Name: target.Digest.String(), Target: target})
+	if err != nil && ctx.Err() == nil {
+		// Reading says better what is wrong with a layer, if it is the layer.
+		serr := <-scanned
+		for i, l := range m.Layers {
+			if serr == nil {
+				serr = s.checkLayer(ctx, l, cfg.RootFS.DiffIDs[i], lim, strict)
+			}
+		}
+		if errors.Is(serr, ErrRefused) {
+			return serr
+		}
+		return err
+	}
+	if serr := <-scanned; serr != nil {
+		return serr
+	}
+	if err != nil {
+		return err
+	}
+	for i, l := range m.Layers {
+		if want := cfg.RootFS.DiffIDs[i]; !s.proven(ctx, l.Digest, want) {
+			if err := s.checkLayer(ctx, l, want, lim, strict); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scanLayers looks through the layers that were not unpacked before.
+func (s *Store) scanLayers(ctx context.Context, m ocispec.Manifest, cfg ocispec.Image, lim Limits, strict bool) error {
+	for i, l := range m.Layers {
+		if !strict && s.proven(ctx, l.Digest, cfg.RootFS.DiffIDs[i]) {
+			continue
+		}
+		if err := s.checkLayer(ctx, l, "", lim, strict); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openLayer opens a stored layer: its file where the engine keeps it, which is
+// several times faster than asking the engine for the bytes, else through the
+// engine. The layout is the engine's own and known here and in the registry only.
+func (s *Store) openLayer(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	if d.Digest.Validate() == nil {
+		f, err := os.Open(filepath.Join(s.opt.Root, "io.containerd.content.v1.content", "blobs", d.Digest.Algorithm().String(), d.Digest.Encoded()))
+		if err == nil {
+			return f, nil
+		}
+	}
+	ra, err := s.client.ContentStore().ReaderAt(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{content.NewReader(ra), ra}, nil
+}
+
 // checkLayer reads a stored layer once: its bytes must match want (the digest of
-// the uncompressed tar), its entries must stay inside the container's root, and
-// size, count and ratio must be within bounds. strict also refuses absolute
-// names, which pulled images are known to have (they mean the container's root).
+// the uncompressed tar; empty: not looked at), its entries must stay inside the
+// container's root, and size, count and ratio must be within bounds. strict also
+// refuses absolute names, which pulled images are known to have (they mean the
+// container's root).
 func (s *Store) checkLayer(ctx context.Context, d ocispec.Descriptor, want digest.Digest, lim Limits, strict bool) error {
 	what := "layer " + d.Digest.String()
-	ra, err := s.client.ContentStore().ReaderAt(ctx, d)
+	stored, err := s.openLayer(ctx, d)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
 	}
-	defer ra.Close()
-	counted := &countingReader{r: content.NewReader(ra)}
+	defer stored.Close()
+	counted := &countingReader{r: &endingReader{ctx: ctx, r: stored}}
 	plain, closer, err := decompress(counted)
 	if err != nil {
 		return inLayer(what, err)
 	}
 	defer closer()
+	var in io.Reader = &boundedReader{r: plain, compressed: counted, lim: lim, what: what}
 	h := digest.SHA256.Digester()
-	tee := io.TeeReader(&boundedReader{r: plain, compressed: counted, lim: lim, what: what}, h.Hash())
-	if err := scanLayer(tee, what, lim, strict); err != nil {
+	if want != "" {
+		in = io.TeeReader(in, h.Hash())
+	}
+	if err := scanLayer(in, what, lim, strict); err != nil {
 		return err
 	}
 	// The tar reader stops at the end marker; the digest covers what follows it too.
-	if _, err := io.Copy(io.Discard, tee); err != nil {
+	if _, err := io.Copy(io.Discard, in); err != nil {
 		return brokenTar(what, err)
 	}
-	if got := h.Digest(); got != want {
+	if got := h.Digest(); want != "" && got != want {
 		return refuse("%s: its content has the digest %s, but the image's configuration says %s", what, got, want)
 	}
 	return nil
+}
+
+// endingReader ends with its context.
+type endingReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (e *endingReader) Read(p []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return e.r.Read(p)
 }
 
 func inLayer(what string, err error) error {

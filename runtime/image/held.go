@@ -13,11 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/skerryhq/skerry/runtime/engine"
 )
 
 // Adopt makes an image of content that the engine holds already, such as what was
@@ -55,12 +51,7 @@ func (s *Store) Adopt(ctx context.Context, target ocispec.Descriptor, progress f
 		if progress != nil {
 			progress(Progress{Step: "unpack", Item: target.Digest.String(), Total: total})
 		}
-		// Checked while it is unpacked, not before: what is wrong ends the unpacking,
-		// and what that had made goes with the lease.
-		g, gctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return s.checkNew(gctx, m, cfg) })
-		g.Go(func() error { return s.unpack(gctx, images.Image{Name: target.Digest.String(), Target: target}) })
-		if err := g.Wait(); err != nil {
+		if err := s.unpackChecked(ctx, target, m, cfg, Limits{}.withDefaults(), false); err != nil {
 			return err
 		}
 		_, err = s.record(ctx, target)
@@ -89,21 +80,6 @@ func (s *Store) fits(target ocispec.Descriptor, cfg ocispec.Image) error {
 	p := ocispec.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}
 	if p.Architecture != "" && !s.platform.Match(p) {
 		return fmt.Errorf("image %s is for %s, this host runs %s: %w", target.Digest, platforms.Format(p), platforms.DefaultString(), ErrPlatform)
-	}
-	return nil
-}
-
-// checkNew checks the layers that are not unpacked yet: the others were checked
-// when they were.
-func (s *Store) checkNew(ctx context.Context, m ocispec.Manifest, cfg ocispec.Image) error {
-	sn := s.client.SnapshotService(engine.Snapshotter)
-	for i, l := range m.Layers {
-		if _, err := sn.Stat(ctx, identity.ChainID(cfg.RootFS.DiffIDs[:i+1]).String()); err == nil {
-			continue
-		}
-		if err := s.checkLayer(ctx, l, cfg.RootFS.DiffIDs[i], Limits{}.withDefaults(), false); err != nil {
-			return err
-		}
 	}
 	return nil
 }

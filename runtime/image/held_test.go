@@ -144,3 +144,29 @@ func TestDocumentsOfAPart(t *testing.T) {
 		t.Errorf("run from it: %v", err)
 	}
 }
+
+// TestNamingADigestGivesNoContent: an image whose configuration names the layer of
+// somebody else, while its own layer holds other bytes, must not get that layer.
+func TestNamingADigestGivesNoContent(t *testing.T) {
+	h := runtimetest.New(t)
+	secret := runtimetest.Tar(t, []runtimetest.File{{Name: "secret", Body: []byte("of another tenant")}})
+	theirs := pushed(t, h, nil, secret)
+	thief := pushed(t, h, func(c *ocispec.Image) { c.RootFS.DiffIDs = []digest.Digest{digest.FromBytes(secret)} },
+		runtimetest.Tar(t, []runtimetest.File{{Name: "mine", Body: []byte("dummy")}}))
+	for _, when := range []string{"before theirs is unpacked", "while theirs is unpacked"} {
+		if err := h.Images.Adopt(t.Context(), thief, nil); !errors.Is(err, image.ErrRefused) || !strings.Contains(err.Error(), "configuration says") {
+			t.Fatalf("%s: %v", when, err)
+		}
+		if _, err := h.Images.Resolve(t.Context(), thief.Digest); !errors.Is(err, image.ErrNotFound) {
+			t.Fatalf("%s it is an image: %v", when, err)
+		}
+		if err := h.Images.Adopt(t.Context(), theirs, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The same content in another blob is proved by its bytes.
+	honest := pushed(t, h, func(c *ocispec.Image) { c.Config.Cmd = []string{"/other"} }, secret)
+	if err := h.Images.Adopt(t.Context(), honest, nil); err != nil {
+		t.Errorf("an image of the same layer: %v", err)
+	}
+}
