@@ -69,7 +69,7 @@ func (d certificateDesk) follow(ctx context.Context, store *state.Store) error {
 		return nil
 	})
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // that is how it ends
 	}
 	return err
 }

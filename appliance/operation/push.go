@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/skerryhq/skerry/appliance/access"
@@ -123,7 +124,7 @@ func (d *Desk) publish(ctx context.Context, c access.Caller, r *model.Repository
 func (d *Desk) PushImage(ctx context.Context, c access.Caller, ref string, in api.PushInput, report api.Report) (*api.PushResult, error) {
 	to, err := d.parse(in.To)
 	if err != nil {
-		if e, ok := err.(*model.Error); ok {
+		if e, ok := errors.AsType[*model.Error](err); ok {
 			return nil, e.At("to")
 		}
 		return nil, err

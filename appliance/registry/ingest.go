@@ -356,7 +356,7 @@ func (b *Blobs) link(path string, d digest.Digest) (bool, error) {
 	if info, err := os.Stat(to); err != nil { // dropped already: the caller sees it
 		return true, nil //nolint:nilerr // the engine says so itself
 	} else if mine, err := os.Stat(path); err != nil || info.Size() != mine.Size() {
-		return false, nil // half written by somebody else, who will replace it
+		return false, nil //nolint:nilerr // half written by somebody else, who will replace it
 	}
 	return true, syncFolder(filepath.Dir(to))
 }

@@ -41,13 +41,6 @@ func (p *pins) add(d digest.Digest) (release func()) {
 	})
 }
 
-// pinned says whether anything uses d.
-func (p *pins) pinned(d digest.Digest) bool {
-	p.lock()
-	defer p.mu.Unlock()
-	return p.n[d] > 0
-}
-
 // alone runs f while nobody can pin d; false if somebody has.
 func (p *pins) alone(d digest.Digest, f func()) bool {
 	p.lock()

@@ -59,7 +59,6 @@ type Config struct {
 type Client struct {
 	cfg       Config
 	http      *http.Client
-	direct    *http.Transport
 	endpoints []*endpoint
 }
 
@@ -160,7 +159,7 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string) (Ma
 // at another endpoint if need be. size is -1 if the registry does not say it.
 // Errors, also of Read: *Error.
 func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest) (body io.ReadCloser, size int64, err error) {
-	resp, err := c.do(ctx, http.MethodGet, repository, "blobs/"+d.String(), nil)
+	resp, err := c.do(ctx, http.MethodGet, repository, "blobs/"+d.String(), nil) //nolint:bodyclose // resuming closes it
 	if err != nil {
 		return nil, 0, err
 	}
@@ -169,7 +168,7 @@ func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest) (
 
 // resuming reads a blob and asks for the rest where a connection breaks.
 type resuming struct {
-	ctx              context.Context
+	ctx              context.Context //nolint:containedctx // io.Reader has no context
 	c                *Client
 	repository, path string
 	body             io.ReadCloser
@@ -217,7 +216,7 @@ func (r *resuming) Read(p []byte) (int, error) {
 func (r *resuming) resume() error {
 	_ = r.body.Close() // it is broken already
 	r.body = http.NoBody
-	resp, err := r.c.do(r.ctx, http.MethodGet, r.repository, r.path, http.Header{"Range": {fmt.Sprintf("bytes=%d-", r.offset)}})
+	resp, err := r.c.do(r.ctx, http.MethodGet, r.repository, r.path, http.Header{"Range": {fmt.Sprintf("bytes=%d-", r.offset)}}) //nolint:bodyclose // Close and the next resume do
 	if err != nil {
 		return err
 	}
