@@ -216,8 +216,9 @@ func (r *Registry) desired(ctx context.Context, v *state.View, without []model.B
 			keep[digest.Digest(l.Digest)] = true
 		}
 	}
+	walked := map[digest.Digest]int{}
 	for d := range imagesInUse(v) {
-		if err := r.closure(ctx, v, d, keep, maxDepth+1); err != nil {
+		if err := r.closure(ctx, v, d, keep, walked, maxDepth+1); err != nil {
 			return nil, err
 		}
 	}
@@ -268,9 +269,15 @@ func RecordsInUse(v *state.View) func(digest.Digest) bool {
 }
 
 // closure adds everything that an image consists of, as far as it is here. Rows
-// tell where there are any, else the image's own bytes.
-func (r *Registry) closure(ctx context.Context, v *state.View, d digest.Digest, keep map[digest.Digest]bool, limit int) error {
+// tell where there are any, else the image's own bytes. walked says how deep was
+// looked below what has been met: what an imported tar names crosswise is read
+// once for each depth.
+func (r *Registry) closure(ctx context.Context, v *state.View, d digest.Digest, keep map[digest.Digest]bool, walked map[digest.Digest]int, limit int) error {
 	keep[d] = true
+	if walked[d] > limit {
+		return nil
+	}
+	walked[d] = limit + 1
 	for range v.ManifestsOfDigest(d.String()) {
 		return nil // its refs are linked; of a mirrored one what is here is
 	}
@@ -286,12 +293,12 @@ func (r *Registry) closure(ctx context.Context, v *state.View, d digest.Digest, 
 	}
 	m, _, err := readDocument(b, d, "")
 	if err != nil {
-		return nil //nolint:nilerr // no manifest, so it needs nothing
+		return nil // no manifest, so it needs nothing
 	}
 	for _, ref := range m.Refs {
 		keep[digest.Digest(ref.Digest)] = true
 		if model.IsManifestType(ref.MediaType) {
-			if err := r.closure(ctx, v, digest.Digest(ref.Digest), keep, limit-1); err != nil {
+			if err := r.closure(ctx, v, digest.Digest(ref.Digest), keep, walked, limit-1); err != nil {
 				return err
 			}
 		}
