@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
 )
@@ -22,6 +25,32 @@ func (r *Registry) Round(ctx context.Context) error {
 // ThroughEngine makes b read through the engine, as if it did not tell where its
 // content is.
 func (b *Blobs) ThroughEngine() { b.root = "" }
+
+// Watch calls seen with the context of every commit that the engine is asked for.
+func (b *Blobs) Watch(seen func(context.Context)) { b.store = watched{b.store, seen} }
+
+type watched struct {
+	content.Store
+	seen func(context.Context)
+}
+
+func (w watched) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	out, err := w.Store.Writer(ctx, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return watchedWriter{out, w.seen}, nil
+}
+
+type watchedWriter struct {
+	content.Writer
+	seen func(context.Context)
+}
+
+func (w watchedWriter) Commit(ctx context.Context, size int64, d digest.Digest, opts ...content.Opt) error {
+	w.seen(ctx)
+	return w.Writer.Commit(ctx, size, d, opts...)
+}
 
 // Parse is parse.
 func Parse(path string) (name, ref string, err error) {

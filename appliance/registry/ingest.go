@@ -249,14 +249,20 @@ func (i *ingest) prove(d digest.Digest) error {
 	return nil
 }
 
-// settle gives proved bytes to the engine. It waits while the engine restarts.
+// settle gives proved bytes to the engine. It waits while the engine restarts;
+// how long the disk takes for them is for ctx to bound.
 func (i *ingest) settle(ctx context.Context, d digest.Digest) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the engine did not take it within %s", patience))
-	defer cancel()
+	var since time.Time // the engine is away
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		err := i.settleOnce(ctx, d)
 		if err == nil || !errdefs.IsUnavailable(err) && !errors.Is(err, errAgain) && !errors.Is(err, io.EOF) {
 			return err
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since) > patience {
+			return fmt.Errorf("give blob %s to the engine, which did not take it within %s: %w", d, patience, err)
 		}
 		select {
 		case <-ctx.Done():

@@ -378,10 +378,17 @@ func (r *Registry) finishUpload(w http.ResponseWriter, q *request) error {
 	return created(w, q, d)
 }
 
+// finishTime is how long the end of an upload may take, beside what a disk of
+// slowestDisk bytes a second needs to read and write it again.
+const (
+	finishTime  = 2 * time.Minute
+	slowestDisk = 8 << 20
+)
+
 // finish makes an upload the blob d of a repository.
 func (r *Registry) finish(q *request, repo *model.Repository, up *upload, d digest.Digest) error {
 	// A client that goes away now must not leave half of it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), finishTime+time.Duration(up.in.size.Load()/slowestDisk)*time.Second)
 	defer cancel()
 	release, err := up.in.commit(ctx, d)
 	if err != nil {

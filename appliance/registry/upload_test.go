@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"pgregory.net/rapid"
 
+	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/runtime/runtimetest"
 )
 
@@ -495,6 +498,23 @@ func diskFull(t *testing.T, one bool) {
 		t.Fatal(err)
 	}
 	r.put("ada", repoA, "x", m)
+}
+
+// TestSlowDisk: how long an engine that is away is waited for does not bound how
+// long a disk may take for what is pushed.
+func TestSlowDisk(t *testing.T) {
+	var left atomic.Int64
+	r := newRig(t, func(c *registry.Config) {
+		c.Blobs.Watch(func(ctx context.Context) {
+			if end, bound := ctx.Deadline(); bound {
+				left.Store(int64(time.Until(end)))
+			}
+		})
+	})
+	r.push("ada", repoA, random(1<<20))
+	if least := time.Duration(left.Load()); least != 0 && least < time.Minute {
+		t.Fatalf("the engine has %s for a commit, in which a disk may not have written a layer of some GB", least)
+	}
 }
 
 // TestUnfinishedCommit: bytes that come after a commit that broke off do not
