@@ -196,7 +196,7 @@ func (d *Desk) DeleteTag(ctx context.Context, c access.Caller, r *model.Reposito
 	if err := d.propose(ctx, del); err != nil {
 		return 0, err
 	}
-	freed, err := d.dropManifest(ctx, c, r, path, t.Digest)
+	freed, err := d.dropManifest(ctx, c, r, path, t.Digest, true)
 	if errors.Is(err, errMoved) {
 		return 0, nil
 	}
@@ -221,7 +221,7 @@ func (d *Desk) DeleteManifest(ctx context.Context, c access.Caller, r *model.Rep
 	if user := imageUser(v, c, path, digest); user != "" && !force {
 		return 0, inUse(path+"@"+digest, user)
 	}
-	freed, err := d.dropManifest(ctx, c, r, path, digest)
+	freed, err := d.dropManifest(ctx, c, r, path, digest, false)
 	if errors.Is(err, errMoved) {
 		return 0, model.Errorf(model.KindConflict, "manifest_in_use", "%s@%s was made part of an index at the same moment; delete that first", path, digest)
 	}
@@ -231,8 +231,9 @@ func (d *Desk) DeleteManifest(ctx context.Context, c access.Caller, r *model.Rep
 var errMoved = errors.New("something names the manifest again")
 
 // dropManifest deletes a manifest and what goes with it, and says what that
-// frees. Errors: errMoved.
-func (d *Desk) dropManifest(ctx context.Context, c access.Caller, r *model.Repository, path, digest string) (int64, error) {
+// frees. A tag that somebody pushes at the same moment keeps what it names; with
+// onlyUntagged that goes for the manifest itself too. Errors: errMoved.
+func (d *Desk) dropManifest(ctx context.Context, c access.Caller, r *model.Repository, path, digest string, onlyUntagged bool) (int64, error) {
 	v := d.cfg.Store.View()
 	gone := doomed(v, r.ID, digest)
 	freed, err := d.freesAll(ctx, v, r, gone)
@@ -240,7 +241,7 @@ func (d *Desk) dropManifest(ctx context.Context, c access.Caller, r *model.Repos
 		return 0, err
 	}
 	for i, dg := range gone {
-		err := d.propose(ctx, &command.DeleteManifest{Head: signFor(c, r), Path: path, RepositoryID: r.ID, Digest: dg})
+		err := d.propose(ctx, &command.DeleteManifest{Head: signFor(c, r), Path: path, RepositoryID: r.ID, Digest: dg, OnlyUntagged: onlyUntagged || i > 0})
 		switch k := model.KindOf(err); {
 		case err == nil:
 		case i == 0 && k == model.KindConflict:

@@ -96,12 +96,14 @@ func (c *DeleteTag) Refs() []Ref {
 }
 
 // DeleteManifest deletes a manifest and the tags that name it; refused while an
-// index in the same repository needs it ("manifest_in_use").
+// index in the same repository needs it, or, with OnlyUntagged, a tag names it
+// ("manifest_in_use").
 type DeleteManifest struct {
 	Head
 	Path         string `json:"path,omitempty"` // of the repository, for the audit only
 	RepositoryID string `json:"repositoryId"`
 	Digest       string `json:"digest"`
+	OnlyUntagged bool   `json:"onlyUntagged,omitempty"`
 }
 
 // Type is TypeDeleteManifest.

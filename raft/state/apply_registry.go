@@ -233,8 +233,12 @@ func (t *tx) deleteManifest(c *command.DeleteManifest) *model.Error {
 	for m := range t.v.ManifestsNeeding(r.ID, c.Digest) {
 		return model.Errorf(model.KindConflict, "manifest_in_use", "manifest %s is part of the index %s; delete that first", c.Digest, m.Descriptor.Digest)
 	}
+	tags := collect(t.v.TagsOf(r.ID, c.Digest))
+	if c.OnlyUntagged && len(tags) > 0 {
+		return model.Errorf(model.KindConflict, "manifest_in_use", "manifest %s is named by the tag %s", c.Digest, tags[0].Name)
+	}
 	var names []string
-	for _, o := range collect(t.v.TagsOf(r.ID, c.Digest)) {
+	for _, o := range tags {
 		names = append(names, o.Name)
 		t.del(tabTags, o)
 	}

@@ -221,6 +221,26 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// TestDeleteUntagged: what is given up because nothing names it stays if somebody
+// has named it meanwhile.
+func TestDeleteUntagged(t *testing.T) {
+	w := newWorld(t)
+	w.ok(repository("r1", "t1", "web"), link("r1", dig('a')), manifest("r1", dig('1'), []string{dig('a')}, "one"), manifest("r1", dig('2'), []string{dig('a')}))
+	give := func(d string) *command.DeleteManifest {
+		return &command.DeleteManifest{Head: by("ada"), RepositoryID: "r1", Digest: d, OnlyUntagged: true}
+	}
+	if err := w.refused(give(dig('1'))); err.Code != "manifest_in_use" {
+		t.Fatal(err)
+	}
+	if tag, ok := w.store.View().Tag("r1", "one"); !ok || tag.Digest != dig('1') {
+		t.Fatalf("%+v", tag)
+	}
+	w.ok(give(dig('2')))
+	all := give(dig('1'))
+	all.OnlyUntagged = false
+	w.ok(all)
+}
+
 func TestTagPages(t *testing.T) {
 	w := newWorld(t)
 	w.ok(repository("r1", "t1", "web"), repository("r2", "t1", "web2"), manifest("r1", dig('1'), nil), manifest("r2", dig('1'), nil, "other"))
