@@ -162,7 +162,7 @@ func (s *Store) checkLayer(ctx context.Context, d ocispec.Descriptor, want diges
 
 // endingReader ends with its context.
 type endingReader struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // io.Reader has no context
 	r   io.Reader
 }
 
