@@ -43,6 +43,9 @@ func (s *Store) Adopt(ctx context.Context, target ocispec.Descriptor, progress f
 			if !images.IsLayerType(l.MediaType) {
 				return refuse("image %s: layer %s has the type %q, which is not a file system layer", target.Digest, l.Digest, clip(l.MediaType))
 			}
+			if images.IsNonDistributable(l.MediaType) { // a repository need not hold it: what lies here may be somebody else's
+				return refuse("image %s: layer %s is kept by its maker and not in a registry, so it cannot be run from one", target.Digest, l.Digest)
+			}
 			total += l.Size
 		}
 		if err := s.label(ctx, target); err != nil {
@@ -95,13 +98,13 @@ func (s *Store) Describe(ctx context.Context, target ocispec.Descriptor) (Detail
 }
 
 // ExportContent writes content of the engine that may be no image of it as one tar
-// that is an OCI layout and a docker-archive at once, under names. Errors:
-// ErrNotFound, ErrPlatform.
+// that is an OCI layout and a docker-archive at once, under names; without layers
+// that are kept by their makers. Errors: ErrNotFound, ErrPlatform.
 func (s *Store) ExportContent(ctx context.Context, w io.Writer, target ocispec.Descriptor, names ...string) error {
 	if _, _, err := s.whole(ctx, target); err != nil {
 		return err
 	}
-	if err := archive.Export(ctx, s.client.ContentStore(), w, archive.WithPlatform(s.platform), archive.WithManifest(target, names...)); err != nil {
+	if err := archive.Export(ctx, s.client.ContentStore(), w, archive.WithPlatform(s.platform), archive.WithSkipNonDistributableBlobs(), archive.WithManifest(target, names...)); err != nil {
 		return fmt.Errorf("export image %s: %w", target.Digest, err)
 	}
 	return nil

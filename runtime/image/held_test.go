@@ -170,3 +170,36 @@ func TestNamingADigestGivesNoContent(t *testing.T) {
 		t.Errorf("an image of the same layer: %v", err)
 	}
 }
+
+// TestLayersKeptElsewhere: a layer that its manifest says to be kept by its maker
+// need not have been pushed, so a repository may name one that only somebody else
+// has shown to have. Such an image does not run, and its export has no such layer.
+func TestLayersKeptElsewhere(t *testing.T) {
+	h := runtimetest.New(t)
+	secret := runtimetest.Tar(t, []runtimetest.File{{Name: "secret", Body: []byte("of another tenant")}})
+	if err := h.Images.Adopt(t.Context(), pushed(t, h, nil, secret), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, mediaType := range []string{ocispec.MediaTypeImageLayerNonDistributableGzip, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"} { //nolint:staticcheck // old, and that is the point
+		cfg := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}, RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(secret)}},
+			Config: ocispec.ImageConfig{Cmd: []string{mediaType}}}
+		b, err := json.Marshal(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layer := gz(t, secret)
+		m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: stored(t, h, ocispec.MediaTypeImageConfig, b),
+			Layers: []ocispec.Descriptor{{MediaType: mediaType, Digest: digest.FromBytes(layer), Size: int64(len(layer))}}}
+		if b, err = json.Marshal(m); err != nil {
+			t.Fatal(err)
+		}
+		thief := stored(t, h, ocispec.MediaTypeImageManifest, b)
+		if err := h.Images.Adopt(t.Context(), thief, nil); !errors.Is(err, image.ErrRefused) {
+			t.Errorf("%s runs: %v", mediaType, err)
+		}
+		var tar bytes.Buffer
+		if err := h.Images.ExportContent(t.Context(), &tar, thief); err == nil && bytes.Contains(tar.Bytes(), layer) {
+			t.Errorf("%s is exported", mediaType)
+		}
+	}
+}
