@@ -293,6 +293,24 @@ func manifestPart(d model.Descriptor) ManifestPart {
 	return ManifestPart{Digest: d.Digest, MediaType: d.MediaType, ArtifactType: d.ArtifactType, SizeBytes: d.Size, Platform: d.Platform, Annotations: d.Annotations}
 }
 
+// whole says whether a repository holds what a manifest names. One of a tenant
+// always does. What comes from an upstream is a stranger's: it may name content of
+// this node that only somebody else has shown to have.
+func whole(v *state.View, o *model.Repository, m *model.Manifest) bool {
+	if o.UpstreamID == "" {
+		return true
+	}
+	if model.IsIndexType(m.Descriptor.MediaType) { // what its manifests name is not in its own references
+		return false
+	}
+	for _, part := range m.Refs {
+		if _, linked := v.BlobLink(o.ID, part.Digest); !linked {
+			return false
+		}
+	}
+	return true
+}
+
 // GetManifest shows an image of a repository with its parts and who uses it.
 func (s *Server) GetManifest(c *gin.Context, ref RepositoryRef, reference Reference, _ GetManifestParams) {
 	r, ctx := of(c), c.Request.Context()
@@ -330,12 +348,14 @@ func (s *Server) GetManifest(c *gin.Context, ref RepositoryRef, reference Refere
 	for a := range r.view.Referrers(o.ID, d.Digest) {
 		out.Referrers = append(out.Referrers, manifestPart(a.Descriptor))
 	}
-	config, layers, err := node.ManifestConfig(ctx, d)
-	if err == nil {
-		out.Config, out.Layers = config, append(out.Layers, layers...)
-	} else if k := model.KindOf(err); k != model.KindUnavailable && k != model.KindNotFound {
-		s.fail(c, err)
-		return
+	if whole(r.view, o, m) {
+		config, layers, err := node.ManifestConfig(ctx, d)
+		if err == nil {
+			out.Config, out.Layers = config, append(out.Layers, layers...)
+		} else if k := model.KindOf(err); k != model.KindUnavailable && k != model.KindNotFound {
+			s.fail(c, err)
+			return
+		}
 	}
 	if out.FreesBytes, err = ops.FreesManifest(ctx, o, d.Digest); err != nil {
 		s.fail(c, err)
@@ -384,6 +404,9 @@ func (s *Server) ExportManifest(c *gin.Context, ref RepositoryRef, reference Ref
 	var m *model.Manifest
 	if err == nil {
 		o, m, err = findManifest(r, ref, reference)
+	}
+	if err == nil && !whole(r.view, o, m) {
+		err = model.Errorf(model.KindConflict, "repository_mirrored", "%s is kept from an upstream, and not all of this image is here for you: pull it with `skerry image pull`, then export that", r.view.RepositoryPath(o))
 	}
 	if err != nil {
 		s.fail(c, err)

@@ -178,6 +178,47 @@ func TestRepositoryMatrix(t *testing.T) {
 	}
 }
 
+// telling is a node that has the content of everything.
+type telling struct{ fakeRegistry }
+
+func (telling) ManifestConfig(context.Context, model.Descriptor) (*ImageConfig, []ImageLayer, error) {
+	return &ImageConfig{User: "of-somebody"}, nil, nil
+}
+
+// TestMirroredNamesGiveNoContent: a stranger's manifest that was pulled through may
+// name what only another tenant has shown to have.
+func TestMirroredNamesGiveNoContent(t *testing.T) {
+	r, who := shelf(t)
+	r.server.cfg.RegistryNode = telling{fakeRegistry{r}}
+	dig := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+	config := model.Descriptor{Digest: dig("c"), Size: 5, MediaType: "application/vnd.oci.image.config.v1+json"}
+	image := model.Descriptor{Digest: dig("d"), Size: 10, MediaType: model.MediaTypeOCIManifest}
+	r.propose(&command.CacheManifest{UpstreamID: model.DefaultUpstream, RepositoryID: "r-far", Name: "docker.io/evil/x", Tags: []string{"1"}, Manifest: model.Manifest{Descriptor: image, Refs: []model.Descriptor{config}}},
+		&command.CacheManifest{UpstreamID: model.DefaultUpstream, RepositoryID: "r-far", Name: "docker.io/evil/x", Tags: []string{"all"},
+			Manifest: model.Manifest{Descriptor: model.Descriptor{Digest: dig("e"), Size: 10, MediaType: model.MediaTypeOCIIndex}, Refs: []model.Descriptor{{Digest: dig("f"), Size: 10, MediaType: model.MediaTypeOCIManifest}}}})
+	shows := func(tag string) bool {
+		t.Helper()
+		var d ManifestDetail
+		r.do(http.MethodGet, "/repositories/docker.io%2Fevil%2Fx/manifests/"+tag, nil, who["ada"]).into(t, &d)
+		return d.Config != nil
+	}
+	for _, tag := range []string{"1", "all"} {
+		if shows(tag) {
+			t.Errorf("%s shows a configuration that the upstream did not send", tag)
+		}
+		if got := r.do(http.MethodGet, "/repositories/docker.io%2Fevil%2Fx/manifests/"+tag+"/export", nil, who["ada"]); got.status != http.StatusConflict {
+			t.Errorf("%s is exported: %d", tag, got.status)
+		}
+	}
+	r.propose(&command.LinkBlobs{Links: []model.BlobLink{{RepositoryID: "r-far", Digest: config.Digest, Size: 5}, {RepositoryID: "r-far", Digest: dig("f"), Size: 10}}})
+	if shows("all") {
+		t.Error("an index whose manifest was fetched as a blob shows what that names")
+	}
+	if !shows("1") {
+		t.Error("what the upstream sent is not shown")
+	}
+}
+
 func TestRepositoryListing(t *testing.T) {
 	r, who := shelf(t)
 	for name, want := range map[string][]string{
