@@ -49,7 +49,7 @@ func TestBadInput(t *testing.T) {
 		status int
 		says   []string
 	}{
-		{"unknown image", []string{"run", "-d", "-n", "x", "localhost:1/no/such:image"}, 1, []string{"localhost:1/no/such:image", "cannot be reached"}},
+		{"unknown image", []string{"run", "-d", "-n", "x", "localhost:1/no/such:image"}, 1, []string{"localhost:1/no/such:image", "could not be reached"}},
 		{"image that is never fetched", []string{"run", "-d", "-n", "x", "--pull", "never", "nothing"}, 1, []string{"nothing", "is not here"}},
 		{"wrong digest", []string{"run", "-d", "-n", "x", "--pull", "never", image + "@sha256:" + strings.Repeat("0", 64)}, 1, []string{"sha256:0000"}},
 		{"digest of another kind", []string{"run", "-d", "-n", "x", image + "@sha256:12"}, 1, []string{"sha256:12"}},

@@ -417,6 +417,7 @@ func TestInside(t *testing.T) {
 			t.Errorf("the new image: %q", out)
 		}
 		n.OK("image", "rm", "mine:v1")
+		n.OK("registry", "collect") // at once, without the grace that deleted content has
 	})
 	t.Run("volume", func(t *testing.T) {
 		n := n.In(t)

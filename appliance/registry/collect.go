@@ -48,9 +48,31 @@ type doomed struct {
 }
 
 // Collect gives up what nothing needs, without the grace period, and says what
-// that freed on this node. Blobs of pushes that are under way are kept.
+// that freed on this node. Blobs of pushes that are under way are kept. It waits
+// a few seconds for images that are just being brought in.
 func (r *Registry) Collect(ctx context.Context) (blobs int, bytes int64, err error) {
+	if err := r.awaitQuiet(ctx); err != nil {
+		return 0, 0, err
+	}
 	return r.collect(ctx, true)
+}
+
+// awaitQuiet waits until every image that was brought in has its row. Where images
+// come without a pause it gives up waiting: those are kept then.
+func (r *Registry) awaitQuiet(ctx context.Context) error {
+	if r.cfg.Images == nil {
+		return nil
+	}
+	tick := time.NewTicker(settling / 20)
+	defer tick.Stop()
+	for end := time.Now().Add(2 * settling); !r.cfg.Images.Quiet(settling) && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // Usage is what the registry stores on this node.
