@@ -376,6 +376,43 @@ func TestPublishPart(t *testing.T) {
 	r.expectManifest("default/dst", "1", m, m.desc().Digest)
 }
 
+// TestKeptElsewhere: a layer that its maker keeps need not be pushed. That gives
+// nobody the content which somebody else has pushed, however it is named.
+func TestKeptElsewhere(t *testing.T) {
+	r := newRig(t)
+	secret := random(1000)
+	r.push("ada", "default/secret", secret)
+	own := []byte(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers"}}`)
+	r.push("bob", "other/x", own)
+	const elsewhere = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+	c := descOf(typeConfig, own)
+	manifest := func(config desc, layers ...desc) doc {
+		return doc{SchemaVersion: 2, MediaType: model.MediaTypeOCIManifest, Config: &config, Layers: layers}
+	}
+	for name, m := range map[string]doc{
+		"the configuration":           manifest(descOf(elsewhere, secret)),
+		"a type like it":              manifest(c, descOf("application/vnd.oci.image.layer.v1.foreign.tar", secret)),
+		"a layer said twice":          manifest(c, descOf(elsewhere, secret), descOf(typeLayer, secret)),
+		"a layer and what configures": manifest(descOf(typeConfig, secret), descOf(elsewhere, secret)),
+	} {
+		res := r.do(ask{as: "bob", method: "PUT", path: "/v2/other/x/manifests/1", body: bytes.NewReader(m.bytes())}, 201, 400)
+		if res.StatusCode != 400 {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	m := manifest(c, descOf(elsewhere, secret))
+	r.put("bob", "other/x", "1", m)
+	r.push("bob", "other/y", []byte("x"))
+	d := model.Descriptor{MediaType: m.MediaType, Digest: m.desc().Digest.String(), Size: int64(len(m.bytes()))}
+	if _, err := r.reg.Publish(t.Context(), model.Origin{Actor: "bob"}, r.repository("other/y"), d, []string{"1"}); err != nil {
+		t.Fatal(err)
+	}
+	r.do(ask{as: "bob", method: "GET", path: "/v2/other/y/manifests/1"}, 200)
+	for _, repo := range []string{"other/x", "other/y"} {
+		r.do(ask{as: "bob", method: "GET", path: "/v2/" + repo + "/blobs/" + digest.FromBytes(secret).String()}, 404)
+	}
+}
+
 // TestMountRights mounts only from where the caller may read.
 func TestMountRights(t *testing.T) {
 	r := newRig(t)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -153,6 +154,9 @@ func (doc *document) refs(m *model.Manifest) error {
 			if m.Refs[at].Size != n.d.Size {
 				return invalidManifest("%s says that %s is %d bytes long, another part of the manifest %d", n.where, n.d.Digest, n.d.Size, m.Refs[at].Size)
 			}
+			if !images.IsNonDistributable(n.d.MediaType) && images.IsNonDistributable(m.Refs[at].MediaType) {
+				m.Refs[at].MediaType = n.d.MediaType // needed once is needed
+			}
 			continue
 		}
 		if len(m.Refs) == state.MaxManifestRefs {
@@ -193,10 +197,11 @@ func platform(p *ocispec.Platform) string {
 	return s
 }
 
-// distributable says whether a layer must be in the registry. Some must not, by
-// their licence, and are fetched from where their maker keeps them.
-func distributable(mediaType string) bool {
-	return !strings.Contains(mediaType, ".nondistributable.") && !strings.Contains(mediaType, ".foreign.")
+// elsewhere says whether what the manifest names may be missing: a layer that its
+// maker keeps, because of its licence. By the engine's own notion, so that nothing
+// is run or given out as a layer that did not have to be shown.
+func (doc *document) elsewhere(ref model.Descriptor) bool {
+	return images.IsNonDistributable(ref.MediaType) && doc.Config != nil && doc.Config.Digest.String() != ref.Digest
 }
 
 // depth is how deep the indexes below a manifest lie in each other; more than

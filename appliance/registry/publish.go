@@ -124,10 +124,12 @@ func (p *publication) add(ctx context.Context, d digest.Digest, mediaType string
 				return nil, err
 			}
 		} else {
-			size, err := p.keep(ctx, digest.Digest(ref.Digest))
-			if errors.Is(err, ErrNoBlob) && !distributable(ref.MediaType) {
-				continue
+			if doc.elsewhere(ref) { // what lies here of that digest may be somebody else's
+				if _, linked := p.r.view().BlobLink(p.repo.ID, ref.Digest); !linked {
+					continue
+				}
 			}
+			size, err := p.keep(ctx, digest.Digest(ref.Digest))
 			if err != nil {
 				return nil, err
 			}

@@ -144,7 +144,7 @@ func (r *Registry) storeManifest(ctx context.Context, by command.Head, repo *mod
 	}
 	m.RepositoryID = repo.ID
 	v := r.view()
-	m.Refs = needed(v, m)
+	m.Refs = needed(v, m, doc)
 	if n := depth(v, m, maxDepth); n > maxDepth {
 		return nil, invalidManifest("indexes lie in each other more than %d deep", maxDepth)
 	}
@@ -170,10 +170,10 @@ func samePush(a, b *model.Manifest) bool {
 }
 
 // needed leaves out the layers that are kept elsewhere and are not here.
-func needed(v *state.View, m *model.Manifest) []model.Descriptor {
+func needed(v *state.View, m *model.Manifest, doc *document) []model.Descriptor {
 	var out []model.Descriptor
 	for _, ref := range m.Refs {
-		if !distributable(ref.MediaType) {
+		if doc.elsewhere(ref) {
 			if _, here := v.BlobLink(m.RepositoryID, ref.Digest); !here {
 				continue
 			}
