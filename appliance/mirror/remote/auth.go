@@ -50,6 +50,22 @@ func (a *authorizer) header() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(a.username+":"+a.password))
 }
 
+// sending sends a request with the Authorization header that worked last, and once
+// more where the endpoint asks for another.
+func (a *authorizer) sending(ctx context.Context, c *Client, e *endpoint, scope string, send func(authorization string) (*http.Response, error)) (*http.Response, error) {
+	resp, err := send(a.known(scope))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	challenges := resp.Header.Values("Www-Authenticate")
+	drain(resp)
+	answer, err := a.answer(ctx, c, e, challenges, scope)
+	if err != nil {
+		return nil, err
+	}
+	return send(answer)
+}
+
 // answer finds the Authorization header that a 401 asks for.
 func (a *authorizer) answer(ctx context.Context, c *Client, e *endpoint, challenges []string, scope string) (string, error) {
 	for _, ch := range challenges {

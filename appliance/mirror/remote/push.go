@@ -131,15 +131,7 @@ func (c *Client) pushTo(ctx context.Context, e *endpoint, method, repository, ta
 		}
 		return resp, nil
 	}
-	resp, err := send(e.auth.known(scope))
-	if err == nil && resp.StatusCode == http.StatusUnauthorized {
-		challenges := resp.Header.Values("Www-Authenticate")
-		drain(resp)
-		var answer string
-		if answer, err = e.auth.answer(ctx, c, e, challenges, scope); err == nil {
-			resp, err = send(answer)
-		}
-	}
+	resp, err := e.auth.sending(ctx, c, e, scope, send)
 	if err != nil {
 		return nil, err
 	}
