@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every Go test: fast ones and those with the real kernel and engine side
-# by side, then the real binary by itself, then the race detector on what has no
-# kernel in it. Prints what was skipped and why; a run in which everything that
+# by side, then the real binary by itself, then the race detector on what many
+# requests go through at once. Prints what was skipped and why; a run in which everything that
 # needs the kernel was skipped has failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ packages=$(go list ./... | grep -v '/appliance/e2e$')
 step vet go vet ./...
 step unit go test -v -count=1 -p 2 -timeout 20m $packages
 step e2e go test -v -count=1 -p 1 -timeout 30m ./appliance/e2e
-CGO_ENABLED=1 step race go test -race -count=1 -timeout 20m ./raft/... ./appliance/access ./appliance/api/... ./appliance/control ./appliance/agent ./appliance/operation ./appliance/noderuntime ./appliance/nodeview ./appliance/deploy ./appliance/scheduler ./appliance/ipalloc ./runtime/logs/... ./cmd/skerry/...
+CGO_ENABLED=1 step race go test -race -count=1 -timeout 20m ./raft/... ./appliance/access ./appliance/api/... ./appliance/registry/... ./appliance/mirror/... ./appliance/observe ./appliance/control ./appliance/agent ./appliance/operation ./appliance/noderuntime ./appliance/nodeview ./appliance/deploy ./appliance/scheduler ./appliance/ipalloc ./runtime/logs/... ./cmd/skerry/...
 
 skipped=$(grep -hE -A1 '^ *--- SKIP' "$out/unit" "$out/e2e" | grep -v '^--$' || true)
 if [ -n "$skipped" ]; then
