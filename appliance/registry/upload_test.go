@@ -429,6 +429,28 @@ func TestParallel(t *testing.T) {
 	}
 }
 
+// TestManyPulls pulls one tag from 200 clients at once.
+func TestManyPulls(t *testing.T) {
+	r := newRig(t)
+	layer := random(1 << 20)
+	m := r.image("ada", repoA, layer)
+	r.put("ada", repoA, "1", m)
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			res, err := r.try(ask{as: "vic", method: "GET", path: "/v2/" + repoA + "/manifests/1"})
+			if err != nil || res.StatusCode != http.StatusOK || !bytes.Equal(res.b, m.bytes()) {
+				t.Errorf("%v %s", err, res.b)
+			}
+			res, err = r.try(ask{as: "vic", method: "GET", path: "/v2/" + repoA + "/blobs/" + m.Layers[0].Digest.String()})
+			if err != nil || res.StatusCode != http.StatusOK || !bytes.Equal(res.b, layer) {
+				t.Errorf("%v, %d bytes", err, len(res.b))
+			}
+		})
+	}
+	all.Wait()
+}
+
 // TestDiskFull fills a small disk: the push that does not fit says so and leaves
 // nothing, a smaller one fits, and what is there can be read.
 func TestDiskFull(t *testing.T) {
