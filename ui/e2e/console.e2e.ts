@@ -244,8 +244,8 @@ describe.each(languages)('console in %s', (language) => {
   })
 
   it.each(['images', 'nodes', 'events'] as const)('shows the page of %s', async (name) => {
-    await page.getByRole('navigation').getByRole('link', { name: say[name] }).click()
-    await page.getByRole('heading', { name: say[name], level: 1 }).waitFor()
+    await page.getByRole('navigation').getByRole('link', { name: say[name], exact: true }).click()
+    await page.getByRole('heading', { name: say[name], level: 1, exact: true }).waitFor()
     await page.getByText(name === 'images' ? 'library/welcome' : /\w/).first().waitFor()
     await expectAccessible(page)
   })

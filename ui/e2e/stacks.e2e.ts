@@ -216,7 +216,10 @@ describe.each(languages)('stacks in %s', (language) => {
     await page.getByRole('heading', { name: 'web', level: 1 }).waitFor()
     await expectAccessible(page)
     await page.getByRole('tab', { name: say.charts }).click()
-    await page.getByRole('tabpanel').getByRole('img').first().waitFor({ timeout: 30_000 })
+    const chart = page.getByRole('tabpanel').getByRole('img').first()
+    await chart.waitFor({ timeout: 30_000 })
+    // Drawn, not only framed: the charts are SVG.
+    await expect.poll(() => chart.locator('svg path').count()).toBeGreaterThan(3)
     await page.getByRole('tab', { name: say.log }).click()
     await page.getByRole('log').waitFor()
   })

@@ -288,6 +288,8 @@ export function stacksHandlers(db: Database): HttpHandler[] {
         made(377, 180, 'admin', 'createUser', 'PutUser', 'anna'),
         made(352, 1440, 'admin', 'signIn', '', '', 'The name or the password is wrong.'),
         made(300, 4000, 'admin', 'createApp', 'PutApp', 'orders-db'),
+        made(298, 4100, '', 'listApps', '', '', 'Nobody is signed in.'),
+        made(290, 4200, 'system:gate', '', 'AuditOnly', ''),
       ]
       const actor = query.get('actor')
       const operation = query.get('operation')

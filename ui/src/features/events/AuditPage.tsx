@@ -46,9 +46,14 @@ export default function AuditPage() {
       title: t('audit.actor'),
       render: (_, { actor, tokenId }) => (
         <span>
-          <button type="button" className="sk-linkbutton" onClick={() => list.set('actor', actor)}>
-            {actor}
-          </button>
+          {/* Without a name: a request that was refused before anybody signed in. There is nothing to filter by. */}
+          {actor ? (
+            <button type="button" className="sk-linkbutton" onClick={() => list.set('actor', actor)}>
+              {actor}
+            </button>
+          ) : (
+            <span className="sk-muted">{t('audit.nobody')}</span>
+          )}
           {tokenId && <span className="sk-muted"> {t('audit.byToken')}</span>}
         </span>
       ),
@@ -58,10 +63,13 @@ export default function AuditPage() {
       title: t('audit.operation'),
       render: (_, { operation, command }) => (
         <span>
-          <button type="button" className="sk-linkbutton" onClick={() => list.set('operation', operation)}>
-            <code>{operation}</code>
-          </button>
+          {operation && (
+            <button type="button" className="sk-linkbutton" onClick={() => list.set('operation', operation)}>
+              <code>{operation}</code>
+            </button>
+          )}
           {command && command !== operation && <span className="sk-muted"> {command}</span>}
+          {!operation && !command && '–'}
         </span>
       ),
     },

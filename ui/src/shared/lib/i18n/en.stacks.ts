@@ -9,6 +9,7 @@ export const stacks = {
     everyTenant: 'Whole platform',
     from: 'From',
     local: 'on the node',
+    nobody: 'not signed in',
     none: 'No entry fits.',
     object: 'Object',
     operation: 'Operation',

@@ -11,6 +11,7 @@ export const stacks: Words<typeof en> = {
     everyTenant: '整个平台',
     from: '来源',
     local: '主机本地',
+    nobody: '未登录',
     none: '没有符合条件的记录。',
     object: '对象',
     operation: '操作',
