@@ -79,7 +79,7 @@ func (d *Desk) ImportImage(ctx context.Context, c access.Caller, name string, ta
 	var out []*model.Image
 	for i, s := range stored {
 		for _, name := range full[i] {
-			img, err := d.keep(ctx, c, name, s)
+			img, err := d.shelve(ctx, c, name, s)
 			if err != nil {
 				return nil, err
 			}
@@ -87,6 +87,41 @@ func (d *Desk) ImportImage(ctx context.Context, c access.Caller, name string, ta
 		}
 	}
 	return out, nil
+}
+
+// shelve puts an imported image where its name says: a tag of a repository where
+// it bears this registry's name, as an export of one does, else a name of the
+// tenant's. A repository of another tenant becomes one of the caller's own.
+func (d *Desk) shelve(ctx context.Context, c access.Caller, name string, s Stored) (*model.Image, error) {
+	n, err := d.parse(name)
+	if err != nil {
+		return nil, err
+	}
+	if !n.ours {
+		return d.keep(ctx, c, name, s)
+	}
+	r, path, err := d.writable(ctx, c, n)
+	if model.KindOf(err) == model.KindNotFound {
+		n.ours = false
+		r, path, err = d.writable(ctx, c, n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	what, err := d.cfg.Images.HostPart(ctx, s.Digest)
+	if err != nil {
+		return nil, err
+	}
+	got, err := d.publish(ctx, c, r, path, n.tag, what)
+	if err != nil {
+		return nil, err
+	}
+	if got.Digest != s.Digest {
+		d.forget(ctx, s.Digest)
+	}
+	img := &model.Image{TenantID: r.TenantID, Digest: got.Digest, SizeBytes: s.SizeBytes, Platforms: s.Platforms, NodeIDs: []string{d.cfg.NodeID}}
+	img.ID, img.Name, img.CreatedAt, img.UpdatedAt = r.ID, fullName(path, n.tag), r.CreatedAt, r.UpdatedAt
+	return img, nil
 }
 
 // archiveNames gives the full names of each image of an archive; given is for
@@ -125,24 +160,11 @@ func (d *Desk) DeleteImage(ctx context.Context, c access.Caller, id string, expe
 	return nil
 }
 
-// forget gives an image's content back unless a name or a container holds it.
-// What cannot be given back now is found by the sweep at the next start.
+// forget gives an image's content back unless a name, a service, a container or a
+// kept revision holds it. What cannot be given back now is found by the collector.
 func (d *Desk) forget(ctx context.Context, digest string) {
-	v := d.cfg.Store.View()
-	for i := range v.Images() {
-		if i.Digest == digest {
-			return
-		}
-	}
-	for s := range v.Services() {
-		if s.Spec.Container.ImageDigest == digest {
-			return
-		}
-	}
-	for c := range v.Containers() {
-		if c.Spec.ImageDigest == digest {
-			return
-		}
+	if wanted(d.cfg.Store.View(), "")[digest] {
+		return
 	}
 	if err := d.cfg.Images.Remove(context.WithoutCancel(ctx), digest); err != nil {
 		d.log.Warn("an image's content is left over", "digest", digest, "err", err)

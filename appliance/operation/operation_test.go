@@ -230,6 +230,31 @@ func TestRefusalsNameTheField(t *testing.T) {
 	}
 }
 
+// TestRevisionsKeepTheirImage: what a kept revision runs is not given back with
+// the last name of it.
+func TestRevisionsKeepTheirImage(t *testing.T) {
+	w := newWorld(t)
+	next := model.Image{Meta: model.Meta{ID: command.NewID(), Name: "docker.io/library/web:2"}, TenantID: w.tenant, Digest: digestB}
+	if _, err := w.node.Propose(t.Context(), &command.PutImage{Head: command.By(model.Origin{Actor: "t"}), Image: next}); err != nil {
+		t.Fatal(err)
+	}
+	app, err := w.desk.CreateApp(t.Context(), w.developer(), api.AppChange{Name: "shop", Services: map[string]model.ServiceSpec{"web": web(1)}}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc, _ := w.node.View().ServiceByName(app.ID, "web")
+	if _, err := w.desk.UpdateService(t.Context(), w.developer(), svc.ID, command.AnyVersion, api.ServiceChange{Image: "web:2"}, quiet); err != nil {
+		t.Fatal(err)
+	}
+	old, _ := w.node.View().ImageByName(w.tenant, "docker.io/library/web:latest")
+	if err := w.desk.DeleteImage(t.Context(), w.developer(), old.ID, command.AnyVersion); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.shelf.removed) != 0 {
+		t.Errorf("given back: %v, which revision 1 runs", w.shelf.removed)
+	}
+}
+
 func TestImportIsWholeOrNothing(t *testing.T) {
 	w := newWorld(t)
 	w.shelf.archive = []Stored{{Digest: digestA, Names: []string{"one:1"}}, {Digest: digestB, Names: []string{"NOT A NAME"}}}
