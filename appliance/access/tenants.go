@@ -193,7 +193,11 @@ func (p *People) notAboveToken(c Caller, t *model.APIToken) error {
 	if rank(t.Role) > rank(b.Role) || !sees || (b.TenantID != "" && t.TenantID != b.TenantID) {
 		return model.Errorf(model.KindDenied, "token_role_too_high", "a token cannot make one that may do more than itself; sign in with a password for that").At("role")
 	}
-	if own, ok := p.cluster.View().Token(b.TokenID); ok && !own.ExpiresAt.IsZero() && (t.ExpiresAt.IsZero() || t.ExpiresAt.After(own.ExpiresAt)) {
+	own, ok := p.cluster.View().Token(b.TokenID)
+	if ok && t.ExpiresAt.IsZero() {
+		t.ExpiresAt = own.ExpiresAt
+	}
+	if ok && !own.ExpiresAt.IsZero() && t.ExpiresAt.After(own.ExpiresAt) {
 		return model.Errorf(model.KindDenied, "token_outlives", "a token cannot make one that outlives it; use at most the time until %s", own.ExpiresAt.UTC().Format(time.RFC3339)).At("ttlSeconds")
 	}
 	return nil

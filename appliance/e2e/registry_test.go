@@ -244,6 +244,18 @@ func TestRegistryWithPeople(t *testing.T) {
 	if s, err := os.Stat(tarFile); err != nil || s.Size() < 1<<20 {
 		t.Errorf("the export: %v", err)
 	}
+	// What bears this registry's name goes back to where it came from.
+	n.OK("image", "rm", "tools:2")
+	if out := n.OK("image", "import", tarFile); !strings.Contains(out, "default/tools:2") {
+		t.Errorf("import printed %q", out)
+	}
+	if out := n.OK("image", "ls"); strings.Contains(out, "tools") {
+		t.Errorf("the import made a second thing of that name: %s", out)
+	}
+	// With and without the tenant the same repository is meant.
+	n.OK("repo", "create", "default/made")
+	n.OK("repo", "rm", "made")
+	n.Refused("has no tag 9", "run", "-d", "-n", "none", "web:9")
 
 	// Deleting.
 	n.Refused("in use", "repo", "rm", "default/web")

@@ -73,7 +73,11 @@ func (m *Mirror) served(u *model.Upstream) (*way, error) {
 
 // settings are an upstream's but for its credentials.
 func settings(u *model.Upstream) remote.Config {
-	return remote.Config{Host: u.Name, Endpoints: u.Spec.Endpoints, CA: u.Spec.CA, Proxy: u.Spec.Proxy, EnvProxy: true}
+	endpoints := u.Spec.Endpoints
+	if len(endpoints) == 0 && loopback(u.Name) { // as without a row: a registry that somebody tries out
+		endpoints = []string{"https://" + u.Name, "http://" + u.Name}
+	}
+	return remote.Config{Host: u.Name, Endpoints: endpoints, CA: u.Spec.CA, Proxy: u.Spec.Proxy, EnvProxy: true}
 }
 
 // dockerHub is the way to the upstream that needs no row.

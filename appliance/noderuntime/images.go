@@ -61,7 +61,7 @@ func (r *Runtime) Import(ctx context.Context, tar io.Reader, report api.Report) 
 
 // Commit makes an image of a container's layer.
 func (r *Runtime) Commit(ctx context.Context, c *model.Container, in api.CommitInput) (operation.Stored, error) {
-	d, err := r.cfg.Containers.Commit(ctx, workload.ID(c.ID), ctrd.CommitOptions{Author: in.Author, Comment: in.Message})
+	d, err := r.cfg.Containers.Commit(ctx, workload.ID(c.ID), ctrd.CommitOptions{Author: in.Author, Comment: in.Message, NoPause: in.Pause != nil && !*in.Pause})
 	if err != nil {
 		return operation.Stored{}, r.explain(c, explainImage(c.Spec.Image, err))
 	}

@@ -122,8 +122,8 @@ type found struct {
 }
 
 // inRepositories finds what a name means in the repositories that the caller may
-// read; nil if nothing. For a name of our own registry the error says what is
-// missing.
+// read; nil if nothing. For a name of our own registry, and for one of a
+// repository that lacks the tag, the error says what is missing.
 func inRepositories(v *state.View, c access.Caller, n imageName) (*found, error) {
 	var why error
 	for _, path := range candidates(v, c, n) {
@@ -147,10 +147,7 @@ func inRepositories(v *state.View, c access.Caller, n imageName) (*found, error)
 		}
 		return &found{repository: r, path: path, manifest: m, name: fullName(path, n.tag)}, nil
 	}
-	if !n.ours {
-		return nil, nil
-	}
-	if why == nil {
+	if why == nil && n.ours {
 		why = model.Errorf(model.KindNotFound, "image_not_found", "there is no image %s in this cluster's registry, or it is not for you; `skerry repo ls` lists the repositories", clip(strings.TrimPrefix(n.full, model.RegistryHost+"/")))
 	}
 	return nil, why
@@ -184,7 +181,7 @@ func (d *Desk) resolve(ctx context.Context, c access.Caller, name string, pull a
 			return n.full, n.digest, nil
 		}
 	}
-	if missing != nil {
+	if missing != nil && (n.ours || pull == api.PullPolicyNever) {
 		return "", "", missing
 	}
 	if pull == api.PullPolicyNever {
@@ -192,6 +189,9 @@ func (d *Desk) resolve(ctx context.Context, c access.Caller, name string, pull a
 			"the image %s is not here and pulling was forbidden: import it with `skerry image import FILE` or pull it", clip(name))
 	}
 	got, err := d.pull(ctx, c, n, "", "", report)
+	if err != nil && missing != nil { // more likely a tag that is not there than a name outside
+		return "", "", missing
+	}
 	if err != nil {
 		return "", "", err
 	}

@@ -106,7 +106,8 @@ func TestNamesMeanRepositories(t *testing.T) {
 		"other/secret:1":                  "image_not_found", // asked upstream, which has none
 		"10.0.0.5:7443/other/secret:1":    "image_not_found",
 		"10.0.0.5:7443/default/web:2":     "tag_unknown",
-		"default/web@" + dig("9"):         "image_not_found",
+		"default/web@" + dig("9"):         "manifest_unknown",
+		"default/web:2":                   "tag_unknown", // nobody outside has it either
 		"10.0.0.5:7443/web@" + dig("9"):   "manifest_unknown",
 		"docker.io/library/nginx:1":       "image_not_found", // a foreign host is never a repository of ours
 		"docker.io/library/web":           "docker.io/library/web:latest " + digestA,

@@ -51,14 +51,18 @@ func (d *Desk) CreateRepository(ctx context.Context, c access.Caller, in api.Rep
 		return nil, err
 	}
 	v := d.cfg.Store.View()
-	t, ok := v.Tenant(c.TenantID())
-	if !ok {
-		return nil, model.Errorf(model.KindDenied, "no_tenant", "%q belongs to no tenant; ask an administrator for a role in one", c.Principal.Name)
+	tenant, name, err := destination(v, c, imageName{path: in.Name})
+	if err != nil {
+		return nil, err
 	}
-	if _, taken := v.RepositoryByName(t.ID, in.Name); taken {
-		return nil, model.Errorf(model.KindConflict, "name_taken", "the repository %s/%s is there already", t.Name, in.Name).At("name")
+	path := tenant + "/" + name
+	if t, ok := v.TenantByName(tenant); ok && access.Decide(&c.Principal, access.PermImageWrite, t.ID) != access.Allow {
+		return nil, mayNotWrite(path)
 	}
-	return auth.Make(ctx, writer{d}, c, t.Name, in.Name, in.Spec)
+	if _, taken := v.RepositoryByPath(path); taken {
+		return nil, model.Errorf(model.KindConflict, "name_taken", "the repository %s is there already", path).At("name")
+	}
+	return auth.Make(ctx, writer{d}, c, tenant, name, in.Spec)
 }
 
 // UpdateRepository changes who may read a repository, its description and labels.

@@ -57,14 +57,14 @@ func (r *Runtime) Commit(ctx context.Context, id workload.ID, opt CommitOptions)
 		Base: digest.Digest(f.spec.ImageDigest), Snapshot: string(id),
 		Author: opt.Author, Comment: opt.Comment,
 		Change: func(c *ocispec.ImageConfig) {
-			// As people expect of docker commit: what the container was started with stays.
+			// What the container was started with stays, but for its variables: they may be
+			// secrets, and an image travels further than the app that they were given to.
 			if f.spec.Entrypoint != nil {
 				c.Entrypoint, c.Cmd = f.spec.Entrypoint, nil
 			}
 			if f.spec.Command != nil {
 				c.Cmd = f.spec.Command
 			}
-			c.Env = overlayEnv(c.Env, f.spec.Env)
 			if f.spec.WorkDir != "" {
 				c.WorkingDir = f.spec.WorkDir
 			}

@@ -173,7 +173,8 @@ func (d *Door) make(ctx context.Context, v *Visitor, path string) (*model.Reposi
 	p := &v.Caller.Principal
 	tenant, name, ok := strings.Cut(path, "/")
 	if !ok {
-		return nil, model.Errorf(model.KindInvalid, "name_invalid", "%q names no tenant: push to TENANT/%s, such as %s/%s", shown(path), shown(path), d.example(p), shown(path))
+		// Denied and not invalid: clients show that one and do not try again.
+		return nil, model.Errorf(model.KindDenied, "name_invalid", "%q names no tenant: push to TENANT/%s, such as %s/%s", shown(path), shown(path), d.example(p), shown(path))
 	}
 	if err := access.CheckRepositoryName(name); err != nil {
 		return nil, err
