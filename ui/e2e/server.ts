@@ -24,6 +24,11 @@ export async function openTarget(scene: 'fresh' | 'busy'): Promise<Target> {
     if (!setupToken) throw new Error('SKERRY_URL is set, but not SKERRY_SETUP_TOKEN: the token that the first start of the node printed')
     return { url: url.replace(/\/$/, ''), setupToken, real: true, stop: async () => {} }
   }
+  return openMock(scene)
+}
+
+/** The built console over the mock, whatever SKERRY_URL says. */
+export async function openMock(scene: 'fresh' | 'busy'): Promise<Target> {
   const vite = 'node_modules/vite/bin/vite.js'
   // As the product is built: under Vitest's NODE_ENV it would be React's slower development build.
   // A folder of its own: dist belongs to the binary that may be being built from it.
