@@ -24,7 +24,7 @@ var examples = map[string]string{
 	"volume.create":    "skerry volume create notes",
 	"user.create":      "skerry user create ada --member default=owner --password-file ./password",
 	"user.grant":       "skerry user grant ada shop=developer",
-	"api-token.create": "skerry api-token create ci --role developer --ttl 90d",
+	"api-token.create": "skerry api-token create ci --role developer --ttl 30d",
 	"certificate.set":  "skerry certificate set --cert fullchain.pem --key privkey.pem",
 	"upstream.create":  "skerry upstream create docker.io --user shop --password-file ./password\nskerry upstream create docker.io --endpoint https://mirror.corp:5000 --ca ca.pem\nskerry upstream create registry.corp:5000 -u bot --password-file - --for shop --proxy http://proxy.corp:3128",
 	"upstream.set":     "skerry upstream set docker.io --disable",

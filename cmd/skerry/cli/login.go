@@ -69,6 +69,9 @@ func (a *app) login(ctx context.Context, where string, l loginFlags) error {
 	if err := a.keep(t); err != nil {
 		return err
 	}
+	if a.runDirGiven() {
+		fmt.Fprintln(a.Stderr, a.say("login.unused"))
+	}
 	return a.one(me, a.say("login.done", me.Name, base))
 }
 

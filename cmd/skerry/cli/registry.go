@@ -49,7 +49,7 @@ func (a *app) registryCommand() *cobra.Command {
 			}
 			names = append(names, t.Client)
 		}
-		return errors.New(a.say("unknown.client", want) + a.nearText(want, names))
+		return errors.New(a.say("unknown.client", want, strings.Join(names, ", ")))
 	})
 	trust.Args = a.between(0, 1)
 	trust.ValidArgs = []string{"docker", "podman", "buildah", "skopeo", "containerd", "oras", "crane", "regctl", "system"}

@@ -108,6 +108,7 @@ var catalogue = map[string]text{
 	"app.same":     {"nothing changed", "没有变化"},
 	"token.once":   {"This is shown once: keep it now.", "只显示这一次：请立即保存。"},
 	"login.done":   {"Signed in as %s at %s.", "已以 %s 登录 %s。"},
+	"login.unused": {"SKERRY_RUN_DIR or --run-dir is set, so commands go on using the local node; unset it to use this sign-in", "已设置 SKERRY_RUN_DIR 或 --run-dir，命令仍使用本机；取消设置后才会使用此登录"},
 	"logout.done":  {"Signed out of %s.", "已退出 %s。"},
 
 	"status.cluster":    {"cluster", "集群"},
