@@ -178,8 +178,15 @@ func TestTokens(t *testing.T) {
 	if a := r.do("POST", "/api-tokens", APITokenInput{Name: "up", Role: model.RoleDeveloper, Tenant: "other"}, jane); a.status != 404 {
 		t.Errorf("a foreign tenant: %d %s", a.status, a.body)
 	}
-	if a := r.do("POST", "/api-tokens", APITokenInput{Name: "long", Role: model.RoleViewer, Tenant: "default"}, bearer(made.Token)); a.status != 403 || a.problem(t).Code != "token_outlives" {
+	if a := r.do("POST", "/api-tokens", APITokenInput{Name: "long", Role: model.RoleViewer, Tenant: "default", TTLSeconds: 7200}, bearer(made.Token)); a.status != 403 || a.problem(t).Code != "token_outlives" {
 		t.Errorf("a token that outlives its maker: %d %s", a.status, a.body)
+	}
+	child := into[NewAPIToken](t, r.do("POST", "/api-tokens", APITokenInput{Name: "child", Role: model.RoleViewer, Tenant: "default"}, bearer(made.Token)), 201)
+	if !child.Object.ExpiresAt.Equal(made.Object.ExpiresAt) {
+		t.Errorf("a token without an end ends at %s, its maker at %s", child.Object.ExpiresAt, made.Object.ExpiresAt)
+	}
+	if a := r.do("DELETE", "/api-tokens/"+child.Object.ID, nil, jane); a.status != 204 {
+		t.Errorf("revoke: %s", a.body)
 	}
 	list := r.do("GET", "/api-tokens", nil, jane)
 	if got := into[APITokenList](t, list, 200); len(got.Items) != 1 || strings.Contains(string(list.body), "hash") || strings.Contains(string(list.body), made.Token) {
