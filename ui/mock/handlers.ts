@@ -302,7 +302,7 @@ function containerStats(container: Container): ContainerStats {
   }
 }
 
-/** A log that has some past and, when followed, a line every second. */
+/** A log that has some past (`lines` of it, for measuring speed) and, when followed, a line every second. */
 function logs(request: Request, containers: () => Container[]): Response {
   const query = new URL(request.url).searchParams
   const line = (container: Container, at: Date, n: number): LogLine => ({
@@ -312,7 +312,8 @@ function logs(request: Request, containers: () => Container[]): Response {
     container: container.name,
     line: n % 9 === 8 ? '\u001b[33mwarn\u001b[0m upstream answered slowly (1.2 s)' : `\u001b[32minfo\u001b[0m GET /items/${n * 37} 200 ${(n * 13) % 90} ms`,
   })
-  const past = () => containers().flatMap((container) => Array.from({ length: 40 }, (_, n) => line(container, new Date(Date.now() - (41 - n) * 1_700 - container.slot * 130), n)))
+  const count = Number(query.get('lines') ?? 40)
+  const past = () => containers().flatMap((container) => Array.from({ length: count }, (_, n) => line(container, new Date(Date.now() - (count + 1 - n) * 1_700 - container.slot * 130), n)))
   const sorted = past().sort((a, b) => a.time.localeCompare(b.time))
   if (!wants(request, 'text/event-stream')) return new HttpResponse(sorted.map((each) => `${each.time} ${each.line}`).join('\n') + '\n', { headers: { 'Content-Type': 'text/plain' } })
   return stream((send, end) => {
@@ -321,7 +322,7 @@ function logs(request: Request, containers: () => Container[]): Response {
       end()
       return () => {}
     }
-    let n = 40
+    let n = count
     const timer = setInterval(() => {
       for (const container of containers()) if (container.status.phase === 'running') send('log', line(container, new Date(), n))
       n++
