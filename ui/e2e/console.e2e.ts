@@ -213,7 +213,7 @@ describe.each(languages)('console in %s', (language) => {
     await page.getByRole('link', { name: app, exact: true }).click()
     await page.getByRole('tab', { name: say.log }).click()
     const log = page.getByRole('log')
-    await log.getByText(/\S+/).first().waitFor()
+    await log.locator('.sk-log-text').filter({ hasText: /\S/ }).first().waitFor()
     await page.getByText(say.live, { exact: true }).waitFor()
     await page.getByRole('button', { name: say.pause }).click()
     await page.getByRole('button', { name: say.follow }).click()
