@@ -134,6 +134,13 @@ describe('pages of stacks', () => {
     expect(screen.queryByRole('link', { name: 'old-shop' })).toBeNull()
   })
 
+  it('show audit entries without a name or an operation, and no button without a text', async () => {
+    open('/audit')
+    await screen.findByText('not signed in')
+    expect(screen.getByText('AuditOnly')).toBeDefined()
+    expect(within(screen.getByRole('table')).getAllByRole('button').filter((button) => !(button.textContent || button.getAttribute('aria-label')))).toEqual([])
+  })
+
   it('say known sentences in Chinese with the original at hand', async () => {
     setLanguage('zh')
     db.happened({ kind: 'app', objectId: 'ap-gone', object: 'old-shop', appId: 'ap-gone', reason: 'Removed', message: 'app old-shop is gone; its ports are free again' })
