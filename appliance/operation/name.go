@@ -177,7 +177,7 @@ func (d *Desk) resolve(ctx context.Context, c access.Caller, name string, pull a
 				return i.Name, i.Digest, nil
 			}
 		}
-		if n.ours && runs(v, c.TenantID(), n.full, n.digest) {
+		if runs(v, c.TenantID(), n.full, n.digest) || !n.ours && kept(v, c.TenantID(), n.full, n.digest) {
 			return n.full, n.digest, nil
 		}
 	}
@@ -204,6 +204,25 @@ func runs(v *state.View, tenantID, full, digest string) bool {
 	for s := range v.Services() {
 		if s.TenantID == tenantID && s.Spec.Container.ImageDigest == digest && s.Spec.Container.Image == full {
 			return true
+		}
+	}
+	return false
+}
+
+// kept says whether a revision of the tenant's names this very image: its content
+// stays on the node as long as the revision does, whatever the registry outside
+// says by now.
+func kept(v *state.View, tenantID, full, digest string) bool {
+	for a := range v.Apps() {
+		if a.TenantID != tenantID {
+			continue
+		}
+		for r := range v.Revisions(a.ID) {
+			for _, s := range r.Spec.Services {
+				if s.Container.ImageDigest == digest && s.Container.Image == full {
+					return true
+				}
+			}
 		}
 	}
 	return false

@@ -253,6 +253,10 @@ func TestRevisionsKeepTheirImage(t *testing.T) {
 	if len(w.shelf.removed) != 0 {
 		t.Errorf("given back: %v, which revision 1 runs", w.shelf.removed)
 	}
+	// And it can be gone back to, whatever the registry outside says by now.
+	if _, err := w.desk.RollbackApp(t.Context(), w.developer(), app.ID, command.AnyVersion, 1, quiet); err != nil {
+		t.Errorf("back to revision 1: %v", err)
+	}
 }
 
 func TestImportIsWholeOrNothing(t *testing.T) {
