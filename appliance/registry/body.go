@@ -94,8 +94,13 @@ const stride = 64 << 20
 func (p paced) ReadFrom(src io.Reader) (int64, error) {
 	lim, ok := src.(*io.LimitedReader)
 	if p.direct == nil || !ok {
-		buf := windows.Get().(*[]byte)
-		defer windows.Put(buf)
+		pool := &windows
+		if sending.Add(1) > crowd {
+			pool = &narrowWindows
+		}
+		defer sending.Add(-1)
+		buf := pool.Get().(*[]byte)
+		defer pool.Put(buf)
 		return io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{src}, *buf)
 	}
 	if late, ok := p.ResponseWriter.(interface{ WriteHeaderNow() }); ok {

@@ -22,16 +22,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// piece is how much is read from a client at once, window how much is sent to one.
-// There may be hundreds of either.
+// piece is how much is read from a client at once, window how much is sent to one;
+// where more than a crowd wants something, each gets it in narrow windows, because
+// there may be hundreds.
 const (
 	piece  = 256 << 10
-	window = 32 << 10
+	window = 256 << 10
+	narrow = 32 << 10
+	crowd  = 16
 )
 
 var (
 	pieces  = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
 	windows = sync.Pool{New: func() any { b := make([]byte, window); return &b }}
+	// narrowWindows are windows for a crowd.
+	narrowWindows = sync.Pool{New: func() any { b := make([]byte, narrow); return &b }}
+	sending       atomic.Int64 // contents on their way to clients
 )
 
 // flushEvery is how much is written before the kernel is told to begin with the
