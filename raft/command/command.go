@@ -46,6 +46,14 @@ const (
 	TypeDeleteSessions     Type = 28
 	TypePutNode            Type = 40
 	TypeSetNodeStatus      Type = 41
+	TypeSetNodeHealth      Type = 42
+	TypeRemoveNode         Type = 43
+	TypeJoinNode           Type = 44
+	TypePutJoinToken       Type = 45
+	TypeRevokeJoinToken    Type = 46
+	TypeEvictContainers    Type = 47
+	TypeRotateAuthority    Type = 48
+	TypeRaiseGeneration    Type = 49
 	TypePutApp             Type = 50
 	TypeRemoveApp          Type = 51
 	TypeSetAppStopped      Type = 52
@@ -151,6 +159,14 @@ var kinds = map[Type]kind{
 	TypeDeleteSessions:     {"session.delete-many", 1, func() Command { return new(DeleteSessions) }},
 	TypePutNode:            {"node.put", 1, func() Command { return new(PutNode) }},
 	TypeSetNodeStatus:      {"node.status", 1, func() Command { return new(SetNodeStatus) }},
+	TypeSetNodeHealth:      {"node.health", 1, func() Command { return new(SetNodeHealth) }},
+	TypeRemoveNode:         {"node.remove", 1, func() Command { return new(RemoveNode) }},
+	TypeJoinNode:           {"node.join", 1, func() Command { return new(JoinNode) }},
+	TypePutJoinToken:       {"jointoken.put", 1, func() Command { return new(PutJoinToken) }},
+	TypeRevokeJoinToken:    {"jointoken.revoke", 1, func() Command { return new(RevokeJoinToken) }},
+	TypeEvictContainers:    {"container.evict", 1, func() Command { return new(EvictContainers) }},
+	TypeRotateAuthority:    {"cluster.rotate-authority", 1, func() Command { return new(RotateAuthority) }},
+	TypeRaiseGeneration:    {"cluster.raise-generation", 1, func() Command { return new(RaiseGeneration) }},
 	TypePutApp:             {"app.put", 1, func() Command { return new(PutApp) }},
 	TypeRemoveApp:          {"app.remove", 1, func() Command { return new(RemoveApp) }},
 	TypeSetAppStopped:      {"app.stop", 1, func() Command { return new(SetAppStopped) }},

@@ -20,6 +20,8 @@ func (n *Node) Clone() *Node {
 	c := *n
 	c.Blocks = slices.Clone(n.Blocks)
 	c.Spec.Labels = maps.Clone(n.Spec.Labels)
+	c.PublicKey = slices.Clone(n.PublicKey)
+	c.Status.Trusts = slices.Clone(n.Status.Trusts)
 	c.Status.Conditions = slices.Clone(n.Status.Conditions)
 	return &c
 }
@@ -57,6 +59,9 @@ func (s *Service) Clone() *Service {
 func (s ServiceSpec) Clone() ServiceSpec {
 	s.Container = s.Container.Clone()
 	s.Ports = slices.Clone(s.Ports)
+	s.Placement.Constraints = slices.Clone(s.Placement.Constraints)
+	s.Placement.Affinity = slices.Clone(s.Placement.Affinity)
+	s.Placement.AntiAffinity = slices.Clone(s.Placement.AntiAffinity)
 	return s
 }
 

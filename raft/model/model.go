@@ -42,6 +42,10 @@ type Cluster struct {
 	PortMax      uint16       `json:"portMax"`
 	CACert       []byte       `json:"caCert"`              // PEM
 	CAKey        Sealed       `json:"caKey"`               // PEM, sealed
+	Rotation     *Rotation    `json:"rotation,omitempty"`  // nil: the authority is not being replaced
+	// Generation rises when a lost quorum is recovered: nodes obey the highest
+	// they have seen and turn away those of an earlier one. The first is 1.
+	Generation uint64 `json:"generation,omitempty"`
 	SetupHash    []byte       `json:"setupHash,omitempty"` // sha256 of the one-time setup token; empty once used
 	// Certificate is what people had made for the control plane's port; nil: the
 	// cluster's own authority issues it.
@@ -80,13 +84,18 @@ type Node struct {
 	Meta
 	EnvironmentID string         `json:"environmentId"`
 	Blocks        []netip.Prefix `json:"blocks,omitempty"` // the parts of the pool its containers live in, /26 each; written by the leader
+	Role          NodeRole       `json:"role,omitempty"`      // empty means member; written when it joins
+	PublicKey     []byte         `json:"publicKey,omitempty"` // PKIX DER; the node's identity, whatever its address; written when it joins
+	Health        NodeHealth     `json:"health,omitzero"`     // written by the leader
 	Spec          NodeSpec       `json:"spec"`
 	Status        NodeStatus     `json:"status"`
 }
 
 // NodeSpec is what an administrator says about a node.
 type NodeSpec struct {
-	Labels map[string]string `json:"labels,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	Availability Availability      `json:"availability,omitempty"`
+	Suffrage     Suffrage          `json:"suffrage,omitempty"` // members only
 }
 
 // NodeStatus is what the node says about itself, on change only.
@@ -100,6 +109,8 @@ type NodeStatus struct {
 	Architecture  string      `json:"architecture"`
 	CPUs          int         `json:"cpus"` // logical cores
 	MemoryBytes   int64       `json:"memoryBytes"`
+	Authority     string      `json:"authority,omitempty"` // fingerprint of the authority that issued its certificate
+	Trusts        []string    `json:"trusts,omitempty"`    // fingerprints of the authorities that it trusts, sorted
 	Conditions    []Condition `json:"conditions,omitempty"`
 }
 

@@ -52,6 +52,11 @@ type ServiceSpec struct {
 	Container ContainerSpec `json:"container"`
 	Replicas  int           `json:"replicas"`
 	Ports     []PortSpec    `json:"ports,omitempty"`
+	Placement Placement     `json:"placement,omitzero"`
+	Reserve   Resources     `json:"reserve,omitzero"` // kept free for each replica on its node
+	// MaxUnavailable is how many replicas may be away at once because of an
+	// update or a drain; 0 means 1.
+	MaxUnavailable int `json:"maxUnavailable,omitempty"`
 }
 
 // ServiceStatus sums up the containers of a service.

@@ -171,7 +171,7 @@ func (t *tx) putNode(c *command.PutNode) *model.Error {
 	}
 	n := c.Node
 	if ok {
-		n.Meta, n.Status = old.Meta, old.Status
+		n.Meta, n.Status, n.Health, n.Role, n.PublicKey = old.Meta, old.Status, old.Health, old.Role, old.PublicKey
 		n.Name = c.Node.Name
 		t.updated(&n.Meta)
 		t.replace(tabNodes, old, &n)

@@ -318,6 +318,10 @@ func (t *tx) keepRunning() {
 func (t *tx) forgetContainers(c *command.ForgetContainers) []command.Refusal {
 	var refused []command.Refusal
 	for _, id := range c.IDs {
+		if o, ok := t.v.Orphan(id); ok && o.NodeID == c.NodeID {
+			t.forgetOrphan(o)
+			continue
+		}
 		old, ok := t.v.Container(id)
 		if !ok {
 			continue

@@ -33,6 +33,9 @@ const (
 	tabBlobLinks    = "bloblinks"
 	tabUpstreams    = "upstreams"
 	tabAddresses    = "addresses"
+	tabJoinTokens   = "jointokens"
+	tabRemovedNodes = "removednodes"
+	tabOrphans      = "orphans"
 	tabEvents       = "events"
 )
 
@@ -212,6 +215,11 @@ func schema() *memdb.DBSchema {
 		table(tabUpstreams,
 			index(idxID, func(o *model.Upstream) []byte { return key(o.ID) }),
 			index(idxName, func(o *model.Upstream) []byte { return key(o.Name, o.ID) })),
+		table(tabJoinTokens, index(idxID, func(o *model.JoinToken) []byte { return key(o.ID) })),
+		table(tabRemovedNodes, index(idxID, func(o *model.RemovedNode) []byte { return key(o.ID) })),
+		table(tabOrphans,
+			index(idxID, func(o *model.Orphan) []byte { return key(o.ID) }),
+			index(idxNode, func(o *model.Orphan) []byte { return key(o.NodeID, o.ID) })),
 		table(tabEvents, index(idxID, func(o *eventChunk) []byte { return keyNumber(nil, o.First) })),
 	} {
 		s.Tables[t.Name] = t

@@ -64,6 +64,9 @@ var rowsOf = []struct {
 	{tabBlobLinks, func() any { return new(model.BlobLink) }},
 	{tabUpstreams, func() any { return new(model.Upstream) }},
 	{tabAddresses, func() any { return new(address) }},
+	{tabJoinTokens, func() any { return new(model.JoinToken) }},
+	{tabRemovedNodes, func() any { return new(model.RemovedNode) }},
+	{tabOrphans, func() any { return new(model.Orphan) }},
 	{tabEvents, func() any { return new(eventChunk) }},
 }
 

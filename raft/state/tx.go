@@ -135,6 +135,22 @@ func (t *tx) dispatch(c command.Command) ([]command.Refusal, *model.Error) {
 		return nil, t.putNode(c)
 	case *command.SetNodeStatus:
 		return nil, t.setNodeStatus(c)
+	case *command.SetNodeHealth:
+		return nil, t.setNodeHealth(c)
+	case *command.RemoveNode:
+		return nil, t.removeNode(c)
+	case *command.JoinNode:
+		return nil, t.joinNode(c)
+	case *command.PutJoinToken:
+		return nil, t.putJoinToken(c)
+	case *command.RevokeJoinToken:
+		return nil, t.revokeJoinToken(c)
+	case *command.EvictContainers:
+		return nil, t.evictContainers(c)
+	case *command.RotateAuthority:
+		return nil, t.rotateAuthority(c)
+	case *command.RaiseGeneration:
+		return nil, t.raiseGeneration(c)
 	case *command.PutApp:
 		return nil, t.putApp(c)
 	case *command.RemoveApp:
