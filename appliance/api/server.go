@@ -80,6 +80,8 @@ type Config struct {
 	Certificates Certificates
 	// Upstreams judges registries outside; nil where nothing is fetched from them.
 	Upstreams Upstreams
+	// ClusterConfig is for the operations on several nodes.
+	ClusterConfig
 }
 
 // Server serves the API and the console.
