@@ -17,11 +17,17 @@ import (
 
 	"github.com/skerryhq/skerry/appliance/config"
 	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
 )
 
 // identity is what makes a node the same node after a restart.
 type identity struct {
 	ID string `json:"id"`
+	// Role is empty until the node has joined a cluster or made one.
+	Role      model.NodeRole `json:"role,omitempty"`
+	ClusterID string         `json:"clusterId,omitempty"`
+	// Generation is the highest one that the node has seen.
+	Generation uint64 `json:"generation,omitempty"`
 }
 
 // cgroup is the group below which this node's containers live.
@@ -49,15 +55,28 @@ func loadIdentity(dataDir string) (identity, error) {
 		return id, err
 	}
 	id = identity{ID: command.NewID()}
-	b, err := json.Marshal(id)
+	return id, id.save(dataDir)
+}
+
+// save writes the identity so that it is there whole, before or after.
+func (i identity) save(dataDir string) error {
+	b, err := json.Marshal(i)
 	if err != nil {
-		return id, err
+		return fmt.Errorf("write the node's identity: %w", err)
 	}
 	path := filepath.Join(dataDir, "node.json")
-	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
-		return id, fmt.Errorf("write the node's identity: %w", err)
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the node's identity: %w", err)
 	}
-	return id, os.Rename(path+".new", path)
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("write the node's identity: %w", err)
+	}
+	return nil
 }
 
 // claim makes the node's folders and makes sure that no other daemon has them,
