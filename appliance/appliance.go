@@ -24,6 +24,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/control"
 	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/appliance/noderuntime"
+	"github.com/skerryhq/skerry/appliance/nodeview"
 	"github.com/skerryhq/skerry/appliance/observe"
 	"github.com/skerryhq/skerry/appliance/operation"
 	"github.com/skerryhq/skerry/appliance/pki"
@@ -64,10 +65,15 @@ func New(cfg config.Config, log *slog.Logger) (*Appliance, error) {
 	return &Appliance{cfg: cfg, log: log}, nil
 }
 
+// errAgain ends the present parts of the node so that they are opened anew, from
+// what lies on the disk by then: the node has joined a cluster, or its part in
+// one has changed. Containers and processes notice nothing.
+var errAgain = errors.New("the node's parts start again")
+
 // Run runs the node until ctx ends. Containers go on running after it, unless
 // the configuration says Ephemeral; then everything that the node started ends
 // with it.
-func (a *Appliance) Run(ctx context.Context) (err error) {
+func (a *Appliance) Run(ctx context.Context) error {
 	began := time.Now()
 	manager := notifySocket()
 	tuneMemory()
@@ -76,17 +82,23 @@ func (a *Appliance) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer release()
-	p, err := a.open(ctx)
-	defer func() {
+	for {
+		p, err := a.open(ctx)
+		if err == nil {
+			err = a.serve(ctx, p, began, manager)
+		}
+		if errors.Is(err, errAgain) && ctx.Err() == nil {
+			if err := p.close(); err != nil {
+				a.log.Warn("a part did not close well before its new start", "err", err)
+			}
+			began = time.Now()
+			continue
+		}
 		if a.cfg.Ephemeral {
 			err = errors.Join(err, a.teardown(context.WithoutCancel(ctx), p))
 		}
-		err = errors.Join(err, p.close())
-	}()
-	if err != nil {
-		return err
+		return errors.Join(err, p.close())
 	}
-	return a.serve(ctx, p, began, manager)
 }
 
 // parts is everything that Run opens. What could not be opened is nil.
@@ -262,7 +274,7 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 	})
 	keeper := agent.New(agent.Config{
 		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
-		Resolver: netip.MustParseAddr(a.cfg.Resolver), Store: store, Proposer: p.node,
+		Resolver: netip.MustParseAddr(a.cfg.Resolver), Views: nodeview.Local(store, p.identity.ID), Proposer: p.node,
 		Containers: newAdopting(p.containers, reach), Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
 		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
 		EndedAt: endedAt(a.cfg.DataDir),

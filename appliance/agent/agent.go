@@ -24,7 +24,6 @@ import (
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/node"
-	"github.com/skerryhq/skerry/raft/state"
 	"github.com/skerryhq/skerry/runtime/workload"
 )
 
@@ -83,7 +82,7 @@ type Config struct {
 	FilesDir   string // <run-dir>/containers: resolv.conf, hosts and hostname of each container
 	CgroupRoot string // cgroup below which containers live, e.g. "/skerry/<node-id>"
 	Resolver   netip.Addr
-	Store      *state.Store
+	Views      nodeview.Source
 	Proposer   Proposer
 	Containers Containers
 	Links      Links
@@ -146,7 +145,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.network(ctx) })
 	g.Go(func() error { return a.names(ctx) })
 	g.Go(func() error {
-		err := state.Watch(ctx, a.cfg.Store, a.read, func(ctx context.Context, v nodeview.View) error {
+		err := a.cfg.Views.Watch(ctx, func(ctx context.Context, v nodeview.View) error {
 			a.see(ctx, v, found)
 			found = nil
 			return nil
@@ -158,10 +157,6 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-func (a *Agent) read(v *state.View) (nodeview.View, error) {
-	return nodeview.Of(v, a.cfg.NodeID), nil
 }
 
 // see hands every container its newest wish. found is what the engine held at
@@ -223,8 +218,8 @@ func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
 		return nil, err
 	}
 	asked, veths := map[string]bool{}, map[string]bool{}
-	view := a.cfg.Store.View()
-	for c := range view.ContainersOnNode(a.cfg.NodeID) {
+	view := a.cfg.Views.Now()
+	for _, c := range view.Containers {
 		asked[c.ID], veths[a.cfg.Links.Veth(c.ID)] = true, true
 	}
 	found := map[string]workload.State{}

@@ -9,7 +9,6 @@ import (
 	"github.com/skerryhq/skerry/netfw/iptables"
 	"github.com/skerryhq/skerry/netfw/rules"
 	"github.com/skerryhq/skerry/raft/model"
-	"github.com/skerryhq/skerry/raft/state"
 )
 
 // Firewall is the part of netfw/iptables that the agent needs.
@@ -53,7 +52,7 @@ func (a *Agent) network(ctx context.Context) error {
 		}
 		last = time.Now()
 		watching, cancel := context.WithCancel(ctx)
-		v, changed, err := state.Changed(watching, a.cfg.Store, a.read)
+		v, changed, err := a.cfg.Views.Changed(watching)
 		if err != nil {
 			cancel()
 			return err
@@ -122,7 +121,7 @@ func (a *Agent) names(ctx context.Context) error {
 		}
 		last = time.Now()
 		watching, cancel := context.WithCancel(ctx)
-		v, changed, err := state.Changed(watching, a.cfg.Store, a.read)
+		v, changed, err := a.cfg.Views.Changed(watching)
 		if err != nil {
 			cancel()
 			return err

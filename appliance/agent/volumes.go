@@ -6,23 +6,22 @@ import (
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/nodeview"
-	"github.com/skerryhq/skerry/raft/state"
 )
 
 // adoptVolumes remembers which volumes this node has, and puts aside the data
 // that belongs to none. That it is unknown does not say that anybody wanted it
 // gone (the state may come from a backup), so a person deletes it.
-func (a *Agent) adoptVolumes(view *state.View) error {
+func (a *Agent) adoptVolumes(view nodeview.View) error {
 	a.volumes = map[string]bool{}
-	for o := range view.VolumesOnNode(a.cfg.NodeID) {
-		a.volumes[o.ID] = true
+	for _, id := range view.Volumes {
+		a.volumes[id] = true
 	}
 	ids, err := a.cfg.Volumes.List()
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if _, known := view.Volume(id); known {
+		if a.volumes[id] {
 			continue
 		}
 		to, err := a.cfg.Volumes.Discard(id)

@@ -48,7 +48,7 @@ func newDisk(t *testing.T, wrap func(Volumes) Volumes) *disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Agent = New(Config{NodeID: rafttest.NodeID, Store: d.node.Store(), Containers: noContainers{}, Links: noLinks{}, Volumes: wrap(store),
+	d.Agent = New(Config{NodeID: rafttest.NodeID, Views: nodeview.Local(d.node.Store(), rafttest.NodeID), Containers: noContainers{}, Links: noLinks{}, Volumes: wrap(store),
 		Log: slog.New(slog.NewTextHandler(d.said, nil))})
 	return d
 }

@@ -47,6 +47,9 @@ func (w *world) do(cmds ...command.Command) {
 	}
 }
 
+// at is the time of all that happens here.
+func (w *world) at() time.Time { return by().Origin.Time }
+
 func (w *world) of(node string) nodeview.View { return nodeview.Of(w.store.View(), node) }
 
 // app makes an app of the services web (port 8080 to 80) and db.
@@ -107,7 +110,7 @@ func TestNothingIsKnownYet(t *testing.T) {
 	}
 	w := newWorld(t)
 	v := w.of("n9")
-	if v.Node != nil || !v.Pool.IsValid() || v.Index != w.index || len(v.Containers)+len(v.Ports)+len(v.Names)+len(v.Volumes) > 0 {
+	if v.Node != nil || v.Generation != 1 || v.Index != w.index || len(v.Containers)+len(v.Ports)+len(v.Names)+len(v.Volumes) > 0 {
 		t.Errorf("a node that the cluster does not know: %+v", v)
 	}
 }
@@ -214,6 +217,7 @@ func TestServing(t *testing.T) {
 	removed := func(c *model.Container) { c.Assign.Remove = true }
 	halted := func(c *model.Container) { c.Intent.Stopped = true }
 	nowhere := func(c *model.Container) { c.Assign.Address = netip.Addr{} }
+	away := func(c *model.Container) { c.Assign.NodeID = "away" }
 	for _, c := range []struct {
 		name string
 		in   []*model.Container
@@ -223,11 +227,14 @@ func TestServing(t *testing.T) {
 		{"those that run", []*model.Container{one("a", model.PhaseStarting, nil), one("b", model.PhaseRunning, nil), one("c", model.PhaseRunning, nil)}, []string{"b", "c"}},
 		{"while none runs, those on their way", []*model.Container{one("a", model.PhasePending, nil), one("b", model.PhasePreparing, nil), one("c", model.PhaseStarting, nil), one("d", model.PhaseBackoff, nil)}, []string{"a", "b", "c"}},
 		{"not those that are over", []*model.Container{one("a", model.PhaseExited, nil), one("b", model.PhaseFailed, nil), one("c", model.PhaseStopping, nil)}, nil},
+		{"not those of a node that is down", []*model.Container{one("a", model.PhaseRunning, away), one("b", model.PhaseRunning, nil)}, []string{"b"}},
+		{"rather one that starts", []*model.Container{one("a", model.PhaseRunning, away), one("b", model.PhasePending, nil), one("c", model.PhasePending, away)}, []string{"b"}},
+		{"unless there is no other", []*model.Container{one("a", model.PhaseRunning, away), one("b", model.PhaseStarting, away)}, []string{"a"}},
 		{"not those that are to go", []*model.Container{one("a", model.PhaseRunning, removed), one("b", model.PhaseRunning, halted), one("c", model.PhaseRunning, nowhere), one("d", model.PhaseStarting, nil)}, []string{"d"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, s := range nodeview.Serving(c.in) {
+			for _, s := range nodeview.Serving(c.in, map[string]bool{"away": true}) {
 				got = append(got, s.ID)
 			}
 			if slices.SortFunc(got, cmp.Compare[string]); !slices.Equal(got, c.want) {
