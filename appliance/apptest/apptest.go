@@ -46,6 +46,7 @@ func Binary(t testing.TB) string {
 
 // Node is one host with Skerry on it.
 type Node struct {
+	Name    string          // of the node
 	Host    *netnstest.Host // the node's network
 	Outside *netnstest.Host // a client on the same wire
 	DataDir string
@@ -54,6 +55,8 @@ type Node struct {
 	t      testing.TB
 	bin    string
 	disk   string // mounted by Disk
+	raft   *disk  // below <DataDir>/raft; nil without one
+	clock  *clock // of the daemon
 	daemon *os.Process
 	exited chan error
 	log    *buffer
@@ -87,14 +90,28 @@ func New(t testing.TB) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Node{Host: hosts[0], Outside: hosts[1], DataDir: filepath.Join(dir, "d"), RunDir: filepath.Join(dir, "r"), t: t, bin: bin, log: &buffer{}}
+	return newNode(t, bin, dir, "n1", hosts[0], hosts[1])
+}
+
+// newNode describes a node whose folders are in dir. It is gone, with dir, when
+// the test ends.
+func newNode(t testing.TB, bin, dir, name string, host, outside *netnstest.Host) *Node {
+	n := &Node{Name: name, Host: host, Outside: outside, DataDir: filepath.Join(dir, "d"), RunDir: filepath.Join(dir, "r"), t: t, bin: bin, clock: &clock{}, log: &buffer{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			n.dump()
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
+		if n.raft != nil {
+			n.raft.free()
+		}
 		n.Kill()
+		if n.raft != nil {
+			if err := n.raft.unmount(); err != nil {
+				t.Errorf("unmount the log's disk: %v", err)
+			}
+		}
 		err := n.Host.Do(func() error {
 			out, err := n.command(ctx, "reset", "--data", "--data-dir", n.DataDir, "--run-dir", n.RunDir).CombinedOutput()
 			if err != nil {
@@ -128,7 +145,7 @@ func Start(t testing.TB) *Node {
 
 // dump shows what a failed test needs.
 func (n *Node) dump() {
-	n.t.Logf("daemon's log:\n%s", tail(without(n.log.String(), "component=raft"), 60))
+	n.t.Logf("%s: daemon's log:\n%s", n.Name, tail(without(n.log.String(), "component=raft"), 60))
 	for _, name := range []string{"containerd", "logd", "edge"} {
 		if b, err := os.ReadFile(filepath.Join(n.DataDir, "log", name+".log")); err == nil && len(b) > 0 {
 			n.t.Logf("%s's log:\n%s", name, tail(string(b), 15))
@@ -153,7 +170,22 @@ func tail(s string, lines int) string {
 // Daemon starts the daemon and waits until it answers.
 func (n *Node) Daemon(flags ...string) {
 	n.t.Helper()
-	argv := append([]string{n.bin, "daemon", "--data-dir", n.DataDir, "--run-dir", n.RunDir, "--name", "n1", "--log-level", "debug"}, flags...)
+	n.Launch(flags...)
+	n.Eventually(60*time.Second, "the daemon answers", func() bool {
+		select {
+		case err := <-n.exited:
+			n.exited <- err
+			n.t.Fatalf("the daemon ended: %v\n%s", err, tail(n.log.String(), 30))
+		default:
+		}
+		return n.Answers()
+	})
+}
+
+// Launch starts the daemon and does not wait for it.
+func (n *Node) Launch(flags ...string) {
+	n.t.Helper()
+	argv := append([]string{n.bin, "daemon", "--data-dir", n.DataDir, "--run-dir", n.RunDir, "--name", n.Name, "--log-level", "debug"}, flags...)
 	cmd := exec.Command(argv[0], argv[1:]...) // it lives until the test ends it
 	cmd.Stdout, cmd.Stderr = n.log, n.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -162,20 +194,37 @@ func (n *Node) Daemon(flags ...string) {
 	exited := make(chan error, 1)
 	n.exited = exited
 	go func() { exited <- cmd.Wait() }()
-	n.Eventually(60*time.Second, "the daemon answers", func() bool {
-		select {
-		case err := <-exited:
-			n.t.Fatalf("the daemon ended: %v\n%s", err, tail(n.log.String(), 30))
-		default:
-		}
-		res, err := n.API(http.MethodGet, "/healthz", nil)
-		if err != nil {
-			return false
-		}
-		_ = res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	})
+	if err := n.clock.launched(cmd.Process.Pid); err != nil {
+		n.t.Fatalf("set the daemon's clock: %v", err)
+	}
 }
+
+// Answers says whether the daemon answers on its socket.
+func (n *Node) Answers() bool {
+	res, err := n.API(http.MethodGet, "/healthz", nil)
+	if err != nil {
+		return false
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// Ended says whether the daemon does not run, and what it wrote last.
+func (n *Node) Ended() (bool, string) {
+	if n.daemon == nil {
+		return true, tail(n.log.String(), 30)
+	}
+	select {
+	case err := <-n.exited:
+		n.exited <- err
+		return true, tail(n.log.String(), 30)
+	default:
+		return false, ""
+	}
+}
+
+// Log is what the daemons of this node have written so far.
+func (n *Node) Log() string { return n.log.String() }
 
 // Pid is the daemon's.
 func (n *Node) Pid() int { return n.daemon.Pid }

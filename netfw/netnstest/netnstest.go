@@ -84,6 +84,14 @@ func Adopt(t testing.TB, name, path string) *Host {
 // Cluster makes n hosts on one wire, 192.0.2.1/24 upwards, with default routes through 192.0.2.254, which nobody has.
 func Cluster(t testing.TB, n int) []*Host {
 	t.Helper()
+	hosts, _ := Wired(t, n)
+	return hosts
+}
+
+// Wired is Cluster that also gives the wire: the namespace with the bridge "wire", to which host i is plugged by the
+// interface "port<i+1>".
+func Wired(t testing.TB, n int) ([]*Host, *Host) {
+	t.Helper()
 	wire := NewHost(t, "wire")
 	wire.Must(func() error {
 		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "wire", HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}}
@@ -100,7 +108,7 @@ func Cluster(t testing.TB, n int) []*Host {
 		h.Must(func() error { return address(h.Address) })
 		hosts[i] = h
 	}
-	return hosts
+	return hosts, wire
 }
 
 // plug runs in the wire's namespace.
