@@ -183,7 +183,7 @@ func (r *Recovery) result(all []survivor, best int, plan Plan) *api.RecoverResul
 	away := 0
 	for i, s := range all {
 		out.Survivors = append(out.Survivors, api.RecoverSurvivor{
-			NodeId: s.node.ID, Name: s.node.Name, Address: s.node.Status.Address, Reachable: s.err == nil,
+			NodeID: s.node.ID, Name: s.node.Name, Address: s.node.Status.Address, Reachable: s.err == nil,
 			LastIndex: s.log.Index, LastTerm: s.log.Term, Newest: i == best,
 		})
 		if s.err == nil {
