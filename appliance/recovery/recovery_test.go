@@ -118,7 +118,7 @@ func TestNewestLogWins(t *testing.T) {
 
 // TestQuorumAlive refuses while somebody hears of a leader, unless forced.
 func TestQuorumAlive(t *testing.T) {
-	w := newWorld(t, map[string]recovery.Log{own: {Term: 1, Index: 5}, "b": {Term: 1, Index: 5, LeaderAlive: true}})
+	w := newWorld(t, map[string]recovery.Log{own: {Term: 1, Index: 6}, "b": {Term: 1, Index: 5, LeaderAlive: true}})
 	if _, err := w.members[own].rec.Recover(t.Context(), api.RecoverInput{}); model.CodeOf(err) != "quorum_alive" {
 		t.Errorf("refused with %v", err)
 	}

@@ -16,21 +16,19 @@ import (
 	"github.com/skerryhq/skerry/appliance/worker"
 )
 
-// passage runs a worker's door in front of a member and gives its address and
-// the listener of what is for the worker itself.
-func passage(t *testing.T, members ...string) (addr string, own net.Listener) {
+// passage runs a worker's door in front of members and gives its address.
+func passage(t *testing.T, members ...string) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &worker.Passage{Own: worker.OwnProtocol, Members: func() []string { return members }, Log: slog.New(slog.DiscardHandler)}
+	p := &worker.Passage{Members: func() []string { return members }, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	own = p.Listener(l.Addr())
 	go func() { done <- p.Run(ctx, l) }()
-	t.Cleanup(func() { cancel(); <-done; _ = own.Close() })
-	return l.Addr().String(), own
+	t.Cleanup(func() { cancel(); <-done })
+	return l.Addr().String()
 }
 
 // TestPassageKeepsTLS sees the member's own certificate through the worker, and
@@ -46,7 +44,7 @@ func TestPassageKeepsTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = dead.Close()
-	addr, _ := passage(t, dead.Addr().String(), member.Listener.Addr().String())
+	addr := passage(t, dead.Addr().String(), member.Listener.Addr().String())
 	roots := x509.NewCertPool()
 	roots.AddCert(member.Certificate())
 	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}}}
@@ -65,7 +63,7 @@ func TestPassageKeepsTLS(t *testing.T) {
 func TestPassagePlain(t *testing.T) {
 	member := httptest.NewServer(http.RedirectHandler("https://elsewhere/", http.StatusPermanentRedirect))
 	defer member.Close()
-	addr, _ := passage(t, member.Listener.Addr().String())
+	addr := passage(t, member.Listener.Addr().String())
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := c.Get("http://" + addr + "/")
 	if err != nil {
@@ -77,41 +75,9 @@ func TestPassagePlain(t *testing.T) {
 	}
 }
 
-// TestPassageOwn keeps what other nodes send, from its first byte on.
-func TestPassageOwn(t *testing.T) {
-	source := httptest.NewTLSServer(nil)
-	cert := source.TLS.Certificates[0]
-	roots := x509.NewCertPool()
-	roots.AddCert(source.Certificate())
-	source.Close()
-	addr, own := passage(t)
-	go func() {
-		conn, err := own.Accept()
-		if err != nil {
-			return
-		}
-		s := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"skerry-peer/1"}, MinVersion: tls.VersionTLS12})
-		_, _ = io.Copy(s, s)
-		_ = s.Close()
-	}()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", addr, &tls.Config{RootCAs: roots, ServerName: "example.com", NextProtos: []string{"skerry-peer/1"}, MinVersion: tls.VersionTLS12})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Write([]byte("hello")); err != nil {
-		t.Fatal(err)
-	}
-	_ = conn.CloseWrite()
-	if got, _ := io.ReadAll(conn); string(got) != "hello" {
-		t.Errorf("%q came back", got)
-	}
-	_ = conn.Close()
-}
-
-// TestPassageNobody closes a connection when no member answers, and does not
-// hold one that says nothing at all.
+// TestPassageNobody closes a connection when no member answers.
 func TestPassageNobody(t *testing.T) {
-	addr, _ := passage(t)
+	addr := passage(t)
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
