@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,9 +107,40 @@ type Agent struct {
 	starts chan struct{} // bounds how many containers start at once
 
 	mu      sync.Mutex
-	keepers map[string]*keeper // guarded by mu
-	volumes map[string]bool    // ids of those that a view has named; only adopt and see
+	keepers map[string]*keeper  // guarded by mu
+	leaving map[string]*leaving // guarded by mu
+	volumes map[string]bool     // ids of those that a view has named; only adopt and see
+	strays  []string            // what adopt could not take back; only adopt and see
+	acted   mark                // only see
 	wg      sync.WaitGroup
+}
+
+// mark is the newest view that a loop has acted on. Each loop has its own.
+type mark struct {
+	view    nodeview.View // Generation and Index only
+	unknown bool          // it was said that the cluster does not know this node
+}
+
+// obey says whether a loop may act on a view. It may not on one that is older
+// than what it has acted on, because what came since would be undone; and not on
+// one without this node: a node that was removed, or is not known yet, leaves
+// everything as it is.
+func (m *mark) obey(v nodeview.View, log *slog.Logger) bool {
+	if v.Node == nil {
+		if !m.unknown && log != nil {
+			log.Warn("the cluster does not know this node; what runs here goes on running, and nothing is changed")
+		}
+		m.unknown = true
+		return false
+	}
+	if v.Older(m.view) {
+		if log != nil {
+			log.Warn("a view of an earlier moment is passed over", "index", v.Index, "generation", v.Generation, "acted_index", m.view.Index, "acted_generation", m.view.Generation)
+		}
+		return false
+	}
+	m.view, m.unknown = nodeview.View{Index: v.Index, Generation: v.Generation}, false
+	return true
 }
 
 // startsAtOnce bounds parallel starts: more only make each of them slower.
@@ -123,12 +155,16 @@ func New(cfg Config) *Agent {
 		timing:  &timing{of: map[string][]span{}},
 		starts:  make(chan struct{}, startsAtOnce),
 		keepers: map[string]*keeper{},
+		leaving: map[string]*leaving{},
 	}
 }
 
 // Run adopts what is there, gives back what nobody asked for, and keeps the
 // node as asked until ctx ends. Containers go on running after it.
 func (a *Agent) Run(ctx context.Context) error {
+	if !a.known(ctx) {
+		return nil
+	}
 	found, err := a.adopt(ctx)
 	for err != nil { // the engine may just be starting again
 		a.log.Warn("cannot see what runs, trying again", "err", err)
@@ -146,8 +182,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.names(ctx) })
 	g.Go(func() error {
 		err := a.cfg.Views.Watch(ctx, func(ctx context.Context, v nodeview.View) error {
-			a.see(ctx, v, found)
-			found = nil
+			if a.see(ctx, v, found) {
+				found = nil
+			}
 			return nil
 		})
 		a.wg.Wait()
@@ -159,15 +196,60 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
+// known waits until the cluster knows this node; false if ctx ended before.
+func (a *Agent) known(ctx context.Context) bool {
+	var m mark
+	for {
+		v, changed, err := a.cfg.Views.Changed(ctx)
+		if err == nil && m.obey(v, a.log) {
+			return true
+		}
+		if err != nil {
+			a.log.Warn("cannot see what is asked of this node, trying again", "err", err)
+			changed = nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
 // see hands every container its newest wish. found is what the engine held at
-// the start; nil afterwards.
-func (a *Agent) see(ctx context.Context, v nodeview.View, found map[string]workload.State) {
+// the start; nil afterwards. It reports whether the view was acted on.
+func (a *Agent) see(ctx context.Context, v nodeview.View, found map[string]workload.State) bool {
+	before := a.acted.view.Generation
+	if !a.acted.obey(v, a.log) {
+		return false
+	}
 	a.dropVolumes(ctx, v)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	asked := make(map[string]bool, len(v.Containers))
 	for _, c := range v.Containers {
 		asked[c.ID] = true
+	}
+	// First who goes, then who comes: they may be given the same address.
+	for id, k := range a.keepers {
+		if asked[id] {
+			continue
+		}
+		delete(a.keepers, id)
+		if k.end() {
+			continue
+		}
+		a.log.Warn("removing a container whose row is gone without our doing", "container", id)
+		k.cancel()
+		a.leave(ctx, id, k.address(), k.ended)
+	}
+	a.seeOrphans(ctx, v.Orphans)
+	for _, id := range a.strays {
+		a.leave(ctx, id, netip.Addr{}, nil)
+	}
+	a.strays = nil
+	for _, c := range v.Containers {
 		k, ok := a.keepers[c.ID]
 		if !ok {
 			k = newKeeper(a, c)
@@ -175,16 +257,20 @@ func (a *Agent) see(ctx context.Context, v nodeview.View, found map[string]workl
 				k.saw(st)
 			}
 			a.keepers[c.ID] = k
-			a.wg.Go(func() { k.run(ctx) })
+			own, cancel := context.WithCancel(ctx)
+			k.cancel = cancel
+			a.wg.Go(func() {
+				defer close(k.ended)
+				defer cancel()
+				k.run(own)
+			})
 		}
 		k.ask(c)
-	}
-	for id, k := range a.keepers {
-		if !asked[id] {
-			k.end()
-			delete(a.keepers, id)
+		if before != 0 && v.Generation != before {
+			k.repeat() // the recovery may have lost what was said last
 		}
 	}
+	return true
 }
 
 // hear hands the engine's events to the keepers.
@@ -217,29 +303,38 @@ func (a *Agent) adopt(ctx context.Context) (map[string]workload.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked, veths := map[string]bool{}, map[string]bool{}
+	asked, veths, given := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	view := a.cfg.Views.Now()
 	for _, c := range view.Containers {
 		asked[c.ID], veths[a.cfg.Links.Veth(c.ID)] = true, true
 	}
+	for _, o := range view.Orphans {
+		given[o.ID] = true
+	}
 	found := map[string]workload.State{}
+	var discard []string
 	for _, s := range states {
-		if id := string(s.ID); asked[id] {
+		switch id := string(s.ID); {
+		case asked[id]:
 			found[id] = a.judge(s)
-		} else {
+			continue
+		case given[id]:
+			a.log.Info("removing a container that was given up while this node was away", "container", id)
+		default:
 			a.log.Warn("removing a container that the cluster does not know", "container", id)
-			a.discard(ctx, id)
 		}
+		discard = append(discard, string(s.ID))
 	}
 	present, err := a.cfg.Links.List()
 	if err != nil {
 		return nil, err
 	}
 	for _, id := range present.IDs {
-		if !asked[id] {
-			a.discard(ctx, id)
+		if !asked[id] && !slices.Contains(discard, id) {
+			discard = append(discard, id)
 		}
 	}
+	a.discardAll(ctx, discard)
 	for _, v := range present.Veths {
 		if !veths[v] {
 			if err := a.cfg.Links.RemoveVeth(v); err != nil {
@@ -262,18 +357,6 @@ func (a *Agent) judge(s workload.State) workload.State {
 		s.Reason = workload.ReasonLost
 	}
 	return s
-}
-
-// discard takes back everything of a container, as far as it goes.
-func (a *Agent) discard(ctx context.Context, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	if _, err := a.cfg.Containers.Stop(ctx, workload.ID(id), workload.StopOptions{}); err != nil && !errors.Is(err, workload.ErrNotFound) && !errors.Is(err, workload.ErrNotRunning) {
-		a.log.Warn("cannot end a container that is to go", "container", id, "err", err)
-	}
-	if err := a.giveBack(ctx, id); err != nil {
-		a.log.Warn("cannot remove a container whole", "container", id, "err", err)
-	}
 }
 
 // giveBack removes all that a container had on this host, side by side: each

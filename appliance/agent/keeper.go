@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -29,14 +30,18 @@ type keeper struct {
 	sure   bool             // seen is current; guarded by mu
 	heard  *workload.State  // an exit that was told while seen was not sure; guarded by mu
 	over   bool             // nobody asks for this container any more; guarded by mu
+	again  bool             // the status is to be said once more; guarded by mu
+	given  bool             // all is given back, and the row is about to go; guarded by mu
 	poke   chan struct{}    // one wake-up is enough: run reads everything again
-	gone   bool             // only run: all is given back, the row is about to go
+	gone   bool             // only run: all is given back and confirmed
 	failed int              // only run: attempts in a row that failed before a task began
+	cancel func()           // ends run at once, in the middle of anything
+	ended  chan struct{}    // closed when run has returned
 }
 
 func newKeeper(a *Agent, c *model.Container) *keeper {
 	return &keeper{
-		a: a, id: c.ID, status: c.Status, sure: true, poke: make(chan struct{}, 1),
+		a: a, id: c.ID, status: c.Status, sure: true, poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		log: a.log.With("container", c.ID, "name", c.Name),
 	}
 }
@@ -108,12 +113,46 @@ func (k *keeper) doubt() {
 	k.wake()
 }
 
-// end makes run return: the row is gone.
-func (k *keeper) end() {
+// repeat makes the keeper say its status once more.
+func (k *keeper) repeat() {
 	k.mu.Lock()
-	k.over = true
+	k.again = true
 	k.mu.Unlock()
 	k.wake()
+}
+
+// repeats says the status once more if that was asked for.
+func (k *keeper) repeats() {
+	k.mu.Lock()
+	again := k.again
+	k.again = false
+	k.mu.Unlock()
+	if again && k.status.Phase != "" && k.status.Phase != model.PhasePending {
+		k.a.report.put(k.id, k.status)
+	}
+}
+
+// end makes run return: the row is gone. It reports whether that is our own
+// doing: nothing of the container is left then.
+func (k *keeper) end() (given bool) {
+	k.mu.Lock()
+	k.over, given = true, k.given
+	k.mu.Unlock()
+	k.wake()
+	return given
+}
+
+func (k *keeper) confirms() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.given
+}
+
+// address is the one that was last asked for.
+func (k *keeper) address() netip.Addr {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.want.Assign.Address
 }
 
 func (k *keeper) run(ctx context.Context) {
@@ -126,6 +165,7 @@ func (k *keeper) run(ctx context.Context) {
 		case <-timer:
 		}
 		timer = nil
+		k.repeats()
 		for {
 			wait, more, err := k.once(ctx)
 			switch {
@@ -225,6 +265,9 @@ func (k *keeper) set(st model.ContainerStatus) {
 
 // start makes what is missing, all at once, and begins a task.
 func (k *keeper) start(ctx context.Context, c *model.Container, s seen) error {
+	if err := k.a.vacated(ctx, c.Assign.Address); err != nil {
+		return reason("AddressInUse", err)
+	}
 	select {
 	case k.a.starts <- struct{}{}:
 		defer func() { <-k.a.starts }()
@@ -444,6 +487,9 @@ func (k *keeper) remove(ctx context.Context) error {
 		k.doubt()
 		return reason("RemoveFailed", err)
 	}
+	k.mu.Lock()
+	k.given = true
+	k.mu.Unlock()
 	k.a.report.drop(k.id)
 	cmd := &command.ForgetContainers{Head: command.By(origin("agent")), NodeID: k.a.cfg.NodeID, IDs: []string{k.id}}
 	if _, err := k.a.cfg.Proposer.Propose(ctx, cmd); err != nil {
@@ -489,6 +535,9 @@ func (k *keeper) trouble(err error) time.Duration {
 	if errors.Is(err, workload.ErrUnavailable) {
 		// The engine is started again within a second or two: nothing has failed yet.
 		code, wait, worth = "EngineAway", min(wait, time.Second), k.failed >= engineTries
+	}
+	if k.confirms() {
+		wait = min(wait, time.Second) // a name and an address wait for our word, and saying it again is cheap
 	}
 	k.failed++
 	now := time.Now().UTC()

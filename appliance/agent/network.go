@@ -46,6 +46,7 @@ func (a *Agent) network(ctx context.Context) error {
 	repair := time.NewTicker(repairEvery)
 	defer repair.Stop()
 	var last time.Time
+	var acted mark
 	for {
 		if !paced(ctx, last) {
 			return ctx.Err()
@@ -58,7 +59,7 @@ func (a *Agent) network(ctx context.Context) error {
 			return err
 		}
 		var again <-chan time.Time
-		if v.Node != nil {
+		if acted.obey(v, nil) {
 			change, err := a.cfg.Firewall.Apply(ctx, a.desired(v))
 			if err != nil && ctx.Err() == nil {
 				a.log.Warn("packet filter not applied, trying again", "err", err)
@@ -115,6 +116,7 @@ func (a *Agent) desired(v nodeview.View) rules.Desired {
 // names keeps what the edge answers as the view says.
 func (a *Agent) names(ctx context.Context) error {
 	var last time.Time
+	var acted mark
 	for {
 		if !paced(ctx, last) {
 			return ctx.Err()
@@ -127,9 +129,11 @@ func (a *Agent) names(ctx context.Context) error {
 			return err
 		}
 		var again <-chan time.Time
-		if err := a.cfg.Names(ctx, v); err != nil && ctx.Err() == nil {
-			a.log.Warn("names not published, trying again", "err", err)
-			again = time.After(retryAfter)
+		if acted.obey(v, nil) {
+			if err := a.cfg.Names(ctx, v); err != nil && ctx.Err() == nil {
+				a.log.Warn("names not published, trying again", "err", err)
+				again = time.After(retryAfter)
+			}
 		}
 		select {
 		case <-ctx.Done():

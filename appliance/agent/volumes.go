@@ -37,9 +37,6 @@ func (a *Agent) adoptVolumes(view nodeview.View) error {
 // dropVolumes deletes the data of the volumes that an earlier view named and
 // this one does not: somebody has deleted them, and nothing mounts them.
 func (a *Agent) dropVolumes(ctx context.Context, v nodeview.View) {
-	if v.Node == nil {
-		return // a view of nothing says nothing about volumes
-	}
 	now := make(map[string]bool, len(v.Volumes))
 	for _, id := range v.Volumes {
 		now[id] = true

@@ -189,7 +189,9 @@ func TestDownNodeServesNobody(t *testing.T) {
 }
 
 func TestOlder(t *testing.T) {
-	at := func(generation, index uint64) nodeview.View { return nodeview.View{Generation: generation, Index: index} }
+	at := func(generation, index uint64) nodeview.View {
+		return nodeview.View{Generation: generation, Index: index}
+	}
 	for _, c := range []struct {
 		a, b nodeview.View
 		want bool
