@@ -53,7 +53,7 @@ func (f *fakeRuntime) ListFiles(ctx context.Context, _ FilePlace, path string) (
 	return out, err
 }
 
-func (f *fakeRuntime) ReadFile(_ context.Context, _ FilePlace, path string, send func(FileEntry, *os.File) error) error {
+func (f *fakeRuntime) ReadFile(_ context.Context, _ FilePlace, path string, send func(FileEntry, io.ReadSeeker) error) error {
 	return f.tree(func(t filetree.Tree) error {
 		file, e, err := t.Open(path)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -83,18 +82,14 @@ func (s *Server) readFile(c *gin.Context, noun, ref, name, raw string) {
 		return
 	}
 	s.record(of(c), noun+".download", "", at.named(p))
-	err = s.runtime.ReadFile(c.Request.Context(), at, p, func(_ FileEntry, f *os.File) error {
+	err = s.runtime.ReadFile(c.Request.Context(), at, p, func(e FileEntry, f io.ReadSeeker) error {
 		s.stamp(c)
 		c.Header("Content-Type", mediaOctet)
 		c.Header("Content-Disposition", attachment(path.Base(p)))
 		c.Header("X-Content-Type-Options", "nosniff")
 		c.Header("Content-Security-Policy", "sandbox; default-src 'none'")
-		fi, err := f.Stat()
-		if err != nil {
-			return fmt.Errorf("look at the open file: %w", err)
-		}
 		patient(c)
-		http.ServeContent(slowly{c.Writer, downloading(c)}, c.Request, "", fi.ModTime(), f)
+		http.ServeContent(slowly{c.Writer, downloading(c)}, c.Request, "", e.ModifiedAt, f)
 		return nil
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"io"
-	"os"
 
 	"github.com/skerryhq/skerry/raft/model"
 )
@@ -22,7 +21,7 @@ type FileRuntime interface {
 	// ListFiles describes what is in a folder, folders first, then by name.
 	ListFiles(ctx context.Context, at FilePlace, path string) (FileList, error)
 	// ReadFile gives an open regular file to send; it is closed afterwards.
-	ReadFile(ctx context.Context, at FilePlace, path string, send func(FileEntry, *os.File) error) error
+	ReadFile(ctx context.Context, at FilePlace, path string, send func(FileEntry, io.ReadSeeker) error) error
 	// WriteFile makes a file hold what body gives, wholly or not at all.
 	WriteFile(ctx context.Context, at FilePlace, path string, body io.Reader) (FileEntry, error)
 	// RemoveFile removes a file, link or folder; a folder that holds something

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"os"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -18,14 +17,11 @@ import (
 
 // in runs do on the files of a container or volume. create makes a volume that
 // no container has used yet.
-func (r *Runtime) in(ctx context.Context, at api.FilePlace, create bool, do func(filetree.Tree) error) error {
+func (r *Local) in(ctx context.Context, at api.FilePlace, create bool, do func(filetree.Tree) error) error {
 	if at.Container != nil {
 		return explainFile(at, r.explain(at.Container, r.cfg.Containers.Files(ctx, workload.ID(at.Container.ID), do)))
 	}
 	v := at.Volume
-	if v.NodeID != "" && v.NodeID != r.cfg.NodeID {
-		return model.Errorf(model.KindUnavailable, "node_away", "the node of the volume %s does not answer", v.Name)
-	}
 	return explainFile(at, r.cfg.Volumes.Files(v.ID, create, do))
 }
 
@@ -103,7 +99,7 @@ func fileEntry(e filetree.Entry) api.FileEntry {
 }
 
 // ListFiles describes what is in a folder.
-func (r *Runtime) ListFiles(ctx context.Context, at api.FilePlace, name string) (api.FileList, error) {
+func (r *Local) ListFiles(ctx context.Context, at api.FilePlace, name string) (api.FileList, error) {
 	out := api.FileList{Path: shown(path.Clean("/" + name)), Items: []api.FileEntry{}}
 	err := r.in(ctx, at, false, func(t filetree.Tree) error {
 		entries, truncated, err := t.List(ctx, name)
@@ -120,7 +116,7 @@ func (r *Runtime) ListFiles(ctx context.Context, at api.FilePlace, name string) 
 }
 
 // ReadFile gives an open file to send. What send fails with is returned as it is.
-func (r *Runtime) ReadFile(ctx context.Context, at api.FilePlace, name string, send func(api.FileEntry, *os.File) error) error {
+func (r *Local) ReadFile(ctx context.Context, at api.FilePlace, name string, send func(api.FileEntry, io.ReadSeeker) error) error {
 	var sent error
 	err := r.in(ctx, at, false, func(t filetree.Tree) error {
 		f, e, err := t.Open(name)
@@ -135,7 +131,7 @@ func (r *Runtime) ReadFile(ctx context.Context, at api.FilePlace, name string, s
 }
 
 // WriteFile makes a file hold what body gives.
-func (r *Runtime) WriteFile(ctx context.Context, at api.FilePlace, name string, body io.Reader) (api.FileEntry, error) {
+func (r *Local) WriteFile(ctx context.Context, at api.FilePlace, name string, body io.Reader) (api.FileEntry, error) {
 	var out api.FileEntry
 	from := &noting{from: body}
 	err := r.in(ctx, at, true, func(t filetree.Tree) error {
@@ -144,9 +140,13 @@ func (r *Runtime) WriteFile(ctx context.Context, at api.FilePlace, name string, 
 		return err
 	})
 	if err != nil && from.err != nil {
-		return out, &model.Error{Kind: model.KindInvalid, Code: "body_cut", Detail: "the file broke off before its end; nothing was changed, send it again", Err: err}
+		return out, bodyCut(err)
 	}
 	return out, err
+}
+
+func bodyCut(err error) error {
+	return &model.Error{Kind: model.KindInvalid, Code: "body_cut", Detail: "the file broke off before its end; nothing was changed, send it again", Err: err}
 }
 
 // noting remembers that the sender failed, which is not the disk's fault.
@@ -164,12 +164,12 @@ func (n *noting) Read(p []byte) (int, error) {
 }
 
 // RemoveFile removes a file, link or folder.
-func (r *Runtime) RemoveFile(ctx context.Context, at api.FilePlace, name string, recursive bool) error {
+func (r *Local) RemoveFile(ctx context.Context, at api.FilePlace, name string, recursive bool) error {
 	return r.in(ctx, at, false, func(t filetree.Tree) error { return t.Remove(ctx, name, recursive) })
 }
 
 // MakeFolder makes a folder.
-func (r *Runtime) MakeFolder(ctx context.Context, at api.FilePlace, name string) (api.FileEntry, error) {
+func (r *Local) MakeFolder(ctx context.Context, at api.FilePlace, name string) (api.FileEntry, error) {
 	var out api.FileEntry
 	err := r.in(ctx, at, true, func(t filetree.Tree) error {
 		e, err := t.Mkdir(name)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
 	"github.com/skerryhq/skerry/runtime/filetree"
 	"github.com/skerryhq/skerry/runtime/volume"
 	"github.com/skerryhq/skerry/runtime/workload"
@@ -28,7 +29,7 @@ func shelf(t *testing.T) (*Runtime, api.FilePlace, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(Config{NodeID: "n1", Volumes: s, Log: slog.New(slog.DiscardHandler)})
+	r := New(Config{NodeID: "n1", Store: state.New(), Volumes: s, Log: slog.New(slog.DiscardHandler)})
 	return r, api.FilePlace{Volume: &model.Volume{Meta: model.Meta{ID: "v1", Name: "data"}, NodeID: "n1"}}, filepath.Join(root, "v1", "_data")
 }
 
@@ -66,14 +67,14 @@ func TestFilesOfAVolume(t *testing.T) {
 		t.Errorf("a torn upload: %v", err)
 	}
 	var got []byte
-	err = r.ReadFile(ctx, at, "/f", func(e api.FileEntry, f *os.File) error {
+	err = r.ReadFile(ctx, at, "/f", func(e api.FileEntry, f io.ReadSeeker) error {
 		got, err = io.ReadAll(f)
 		return err
 	})
 	if err != nil || string(got) != "one" {
 		t.Errorf("%q %v", got, err)
 	}
-	if err := r.ReadFile(ctx, at, "/f", func(api.FileEntry, *os.File) error { return torn }); !errors.Is(err, torn) {
+	if err := r.ReadFile(ctx, at, "/f", func(api.FileEntry, io.ReadSeeker) error { return torn }); !errors.Is(err, torn) {
 		t.Errorf("what sending failed with: %v", err)
 	}
 	if e, err := r.MakeFolder(ctx, at, "/d"); err != nil || e.Type != api.FileTypeFolder {

@@ -9,14 +9,13 @@ import (
 
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/raft/model"
-	"github.com/skerryhq/skerry/raft/state"
 	"github.com/skerryhq/skerry/runtime/ctrd"
 	"github.com/skerryhq/skerry/runtime/logs"
 	"github.com/skerryhq/skerry/runtime/workload"
 )
 
 // Exec runs a command in a container and gives its exit code.
-func (r *Runtime) Exec(ctx context.Context, c *model.Container, spec api.ExecSpec, s api.Streams) (int, error) {
+func (r *Local) Exec(ctx context.Context, c *model.Container, spec api.ExecSpec, s api.Streams) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	streams := ctrd.ExecIO{Stdout: s.Stdout, Stderr: s.Stderr, Resize: sizes(ctx, s.Resize), Signals: s.Signals}
@@ -75,24 +74,21 @@ func sizes(ctx context.Context, in <-chan api.Size) <-chan ctrd.TermSize {
 // replay is how much of what a terminal showed last a new onlooker sees first.
 const replay = 64 << 10
 
-// Attach joins a container's own streams until its task ends.
-func (r *Runtime) Attach(ctx context.Context, c *model.Container, stdin bool, s api.Streams) (int, error) {
+// Attach joins a container's own streams until its task ends (no error) or ctx
+// ends (its cause). How the task ended is for the state to say.
+func (r *Local) Attach(ctx context.Context, c *model.Container, stdin bool, s api.Streams) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	back := int64(0)
 	if c.Spec.TTY {
 		back = replay
 	}
-	task := c.Status.Task
 	a, err := r.cfg.Logs.Attach(ctx, c.ID, logs.AttachOptions{Replay: back})
 	if errors.Is(err, logs.ErrNotOpen) {
-		if ended, code := r.over(c.ID, task); ended {
-			return code, nil
-		}
-		return 0, notRunning(c)
+		return notRunning(c)
 	}
 	if err != nil {
-		return 0, r.explain(c, err)
+		return r.explain(c, err)
 	}
 	l := &line{a: a, moved: make(chan struct{})}
 	defer l.hangUp()
@@ -118,16 +114,16 @@ func (r *Runtime) Attach(ctx context.Context, c *model.Container, stdin bool, s 
 		l.move(next)
 	}
 	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	if err != nil && !errors.Is(err, logs.ErrNotOpen) {
-		return 0, r.explain(c, err)
+		return r.explain(c, err)
 	}
-	return r.exitCode(ctx, c.ID, task)
+	return nil
 }
 
 // pass hands sizes and signals on to the container's first process.
-func (r *Runtime) pass(ctx context.Context, c *model.Container, s api.Streams) {
+func (r *Local) pass(ctx context.Context, c *model.Container, s api.Streams) {
 	resize, signals := s.Resize, s.Signals
 	for resize != nil || signals != nil {
 		select {
@@ -149,54 +145,13 @@ func (r *Runtime) pass(ctx context.Context, c *model.Container, s api.Streams) {
 	}
 }
 
-// over reports whether the state knows that a task has ended, and its code.
-func (r *Runtime) over(id string, task uint64) (bool, int) {
-	c, ok := r.cfg.Store.View().Container(id)
-	if !ok {
-		return true, 0
-	}
-	return taskOver(c, task)
-}
-
-func taskOver(c *model.Container, task uint64) (bool, int) {
-	st := c.Status
-	if (st.Task > task || st.Phase == model.PhaseExited || st.Phase == model.PhaseBackoff) && st.ExitCode != nil {
-		return true, *st.ExitCode
-	}
-	return st.Task > task, 0
-}
-
-// exitCode waits until the state says how a task ended.
-func (r *Runtime) exitCode(ctx context.Context, id string, task uint64) (int, error) {
-	errOver := errors.New("over")
-	code := 0
-	err := state.Watch(ctx, r.cfg.Store, func(v *state.View) (*model.Container, error) {
-		c, _ := v.Container(id)
-		return c, nil
-	}, func(_ context.Context, c *model.Container) error {
-		if c == nil {
-			return errOver
-		}
-		ended, with := taskOver(c, task)
-		if !ended {
-			return nil
-		}
-		code = with
-		return errOver
-	})
-	if errors.Is(err, errOver) {
-		return code, nil
-	}
-	return 0, err
-}
-
 // Signal sends a signal to the container's first process.
-func (r *Runtime) Signal(ctx context.Context, c *model.Container, signal string) error {
+func (r *Local) Signal(ctx context.Context, c *model.Container, signal string) error {
 	return r.explain(c, r.cfg.Containers.Kill(ctx, workload.ID(c.ID), signal))
 }
 
 // explain turns the runtime's errors into what a person reads.
-func (r *Runtime) explain(c *model.Container, err error) error {
+func (r *Local) explain(c *model.Container, err error) error {
 	switch {
 	case err == nil:
 		return nil

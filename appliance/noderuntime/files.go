@@ -11,7 +11,7 @@ import (
 )
 
 // StatPath describes a path in a container.
-func (r *Runtime) StatPath(ctx context.Context, c *model.Container, name string) (api.PathStat, error) {
+func (r *Local) StatPath(ctx context.Context, c *model.Container, name string) (api.PathStat, error) {
 	info, err := r.cfg.Containers.Stat(ctx, workload.ID(c.ID), name)
 	if err != nil {
 		return api.PathStat{}, r.explain(c, err)
@@ -24,7 +24,7 @@ func (r *Runtime) StatPath(ctx context.Context, c *model.Container, name string)
 
 // ReadArchive gives a tar of one file or folder. The copying ends when the
 // caller closes it.
-func (r *Runtime) ReadArchive(ctx context.Context, c *model.Container, name string) (api.PathStat, io.ReadCloser, error) {
+func (r *Local) ReadArchive(ctx context.Context, c *model.Container, name string) (api.PathStat, io.ReadCloser, error) {
 	stat, err := r.StatPath(ctx, c, name)
 	if err != nil {
 		return stat, nil, err
@@ -37,6 +37,6 @@ func (r *Runtime) ReadArchive(ctx context.Context, c *model.Container, name stri
 }
 
 // WriteArchive unpacks a tar into an existing folder of a container.
-func (r *Runtime) WriteArchive(ctx context.Context, c *model.Container, dir string, tar io.Reader) error {
+func (r *Local) WriteArchive(ctx context.Context, c *model.Container, dir string, tar io.Reader) error {
 	return r.explain(c, r.cfg.Containers.CopyIn(ctx, workload.ID(c.ID), dir, tar))
 }

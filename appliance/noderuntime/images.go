@@ -15,7 +15,6 @@ import (
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/appliance/operation"
-	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/runtime/ctrd"
 	"github.com/skerryhq/skerry/runtime/image"
@@ -43,7 +42,7 @@ func steps(report api.Report) func(image.Progress) {
 }
 
 // Import reads an archive.
-func (r *Runtime) Import(ctx context.Context, tar io.Reader, report api.Report) ([]operation.Stored, error) {
+func (r *Local) Import(ctx context.Context, tar io.Reader, report api.Report) ([]operation.Stored, error) {
 	got, err := r.cfg.Images.Import(ctx, tar, image.ImportOptions{Progress: steps(report)})
 	if err != nil {
 		return nil, explainImage("", err)
@@ -60,7 +59,7 @@ func (r *Runtime) Import(ctx context.Context, tar io.Reader, report api.Report) 
 }
 
 // Commit makes an image of a container's layer.
-func (r *Runtime) Commit(ctx context.Context, c *model.Container, in api.CommitInput) (operation.Stored, error) {
+func (r *Local) Commit(ctx context.Context, c *model.Container, in api.CommitInput) (operation.Stored, error) {
 	d, err := r.cfg.Containers.Commit(ctx, workload.ID(c.ID), ctrd.CommitOptions{Author: in.Author, Comment: in.Message, NoPause: in.Pause != nil && !*in.Pause})
 	if err != nil {
 		return operation.Stored{}, r.explain(c, explainImage(c.Spec.Image, err))
@@ -69,7 +68,7 @@ func (r *Runtime) Commit(ctx context.Context, c *model.Container, in api.CommitI
 }
 
 // Remove gives an image's content back.
-func (r *Runtime) Remove(ctx context.Context, d string) error {
+func (r *Local) Remove(ctx context.Context, d string) error {
 	err := r.cfg.Images.Remove(ctx, digest.Digest(d))
 	if errors.Is(err, image.ErrNotFound) {
 		return nil
@@ -77,18 +76,17 @@ func (r *Runtime) Remove(ctx context.Context, d string) error {
 	return err
 }
 
-// Sweep gives back what imports and pulls left that a crash interrupted, and
-// images that no row needs any more. Call it when the state is
-// complete and no request is served yet.
-func (r *Runtime) Sweep(ctx context.Context) error {
-	n, err := r.cfg.Images.Sweep(ctx, registry.RecordsInUse(r.cfg.Store.View()))
+// SweepImages gives back what imports and pulls left that a crash interrupted,
+// and images that are not needed any more.
+func (r *Local) SweepImages(ctx context.Context, needed func(digest.Digest) bool) error {
+	n, err := r.cfg.Images.Sweep(ctx, needed)
 	if n > 0 {
 		r.log.Info("gave back what an interrupted import or pull had left", "count", n)
 	}
 	return err
 }
 
-func (r *Runtime) stored(ctx context.Context, d digest.Digest, names []string) (operation.Stored, error) {
+func (r *Local) stored(ctx context.Context, d digest.Digest, names []string) (operation.Stored, error) {
 	info, err := r.cfg.Images.Inspect(ctx, d)
 	if err != nil {
 		return operation.Stored{}, err
@@ -96,13 +94,16 @@ func (r *Runtime) stored(ctx context.Context, d digest.Digest, names []string) (
 	return operation.Stored{Digest: d.String(), Names: names, SizeBytes: info.Size, Platforms: info.Platforms}, nil
 }
 
+// codeNoImage says that a node has not got an image.
+const codeNoImage = "image_not_found"
+
 // explainImage turns the image store's errors into what a person reads.
 func explainImage(what string, err error) error {
 	var kind model.Kind
 	var code string
 	switch {
 	case errors.Is(err, image.ErrNotFound):
-		return model.Errorf(model.KindNotFound, "image_not_found", "the image %s is not on this node; pull or import it again", what)
+		return model.Errorf(model.KindNotFound, codeNoImage, "the image %s is not on this node; pull or import it again", what)
 	case errors.Is(err, image.ErrRefused):
 		kind, code = model.KindInvalid, "image_refused"
 	case errors.Is(err, image.ErrPlatform):
@@ -119,7 +120,7 @@ func explainImage(what string, err error) error {
 }
 
 // ImageConfig reads an image's configuration and layers.
-func (r *Runtime) ImageConfig(ctx context.Context, img *model.Image) (*api.ImageConfig, []api.ImageLayer, error) {
+func (r *Local) ImageConfig(ctx context.Context, img *model.Image) (*api.ImageConfig, []api.ImageLayer, error) {
 	d, err := r.cfg.Images.Inspect(ctx, digest.Digest(img.Digest))
 	if err != nil {
 		return nil, nil, explainImage(img.Name, err)
@@ -159,7 +160,7 @@ func imageDetail(d image.Detail) (*api.ImageConfig, []api.ImageLayer) {
 }
 
 // ExportImage writes an image as a tar.
-func (r *Runtime) ExportImage(ctx context.Context, img *model.Image, w io.Writer) error {
+func (r *Local) ExportImage(ctx context.Context, img *model.Image, w io.Writer) error {
 	return explainImage(img.Name, r.cfg.Images.Export(ctx, w, image.ExportItem{Digest: digest.Digest(img.Digest), Names: []string{img.Name}}))
 }
 

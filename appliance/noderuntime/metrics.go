@@ -15,33 +15,28 @@ type Recorder interface {
 }
 
 // ContainerMetrics gives the figures of one container.
-func (r *Runtime) ContainerMetrics(ctx context.Context, c *model.Container, w api.Window) (api.Metrics, error) {
-	if c.Assign.NodeID != "" && c.Assign.NodeID != r.cfg.NodeID {
-		return api.Metrics{}, model.Errorf(model.KindUnavailable, "node_away", "the node of the container %s does not answer", c.Name)
-	}
+func (r *Local) ContainerMetrics(ctx context.Context, c *model.Container, w api.Window) (api.Metrics, error) {
 	return r.metrics(ctx, observe.Container, c.ID, w)
 }
 
-// ServiceMetrics gives those of all containers that a service had in the window.
-func (r *Runtime) ServiceMetrics(ctx context.Context, s *model.Service, w api.Window) (api.Metrics, error) {
-	return r.metrics(ctx, observe.Service, s.ID, w)
+// ServiceMetrics gives those of all containers that a service had on this node in
+// the window.
+func (r *Local) ServiceMetrics(ctx context.Context, serviceID string, w api.Window) (api.Metrics, error) {
+	return r.metrics(ctx, observe.Service, serviceID, w)
 }
 
 // NodeMetrics gives those of this node.
-func (r *Runtime) NodeMetrics(ctx context.Context, n *model.Node, w api.Window) (api.Metrics, error) {
-	if n.ID != r.cfg.NodeID {
-		return api.Metrics{}, model.Errorf(model.KindUnavailable, "node_away", "the node %s does not answer", n.Name)
-	}
-	out, err := r.metrics(ctx, observe.Node, n.ID, w)
+func (r *Local) NodeMetrics(ctx context.Context, w api.Window) (api.Metrics, error) {
+	out, err := r.metrics(ctx, observe.Node, r.cfg.NodeID, w)
 	if err == nil {
-		if now, err := r.NodeStats(ctx, n); err == nil {
+		if now, err := r.NodeStats(ctx); err == nil {
 			out.DiskTotalBytes, out.CPULimit, out.MemoryLimitBytes = now.DiskTotalBytes, float64(now.Cpus), now.MemoryTotalBytes
 		}
 	}
 	return out, err
 }
 
-func (r *Runtime) metrics(ctx context.Context, kind observe.Kind, id string, w api.Window) (api.Metrics, error) {
+func (r *Local) metrics(ctx context.Context, kind observe.Kind, id string, w api.Window) (api.Metrics, error) {
 	if r.cfg.Recorder == nil {
 		return api.Metrics{}, model.Errorf(model.KindUnavailable, "metrics_off", "this node records no metrics")
 	}

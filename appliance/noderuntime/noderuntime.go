@@ -1,7 +1,10 @@
-// Package noderuntime answers the API's direct questions to this node: logs,
-// terminals, files, figures and images. It never changes what should run; that
-// is the state's and the agent's business. Errors that a person can mend are
-// *model.Error.
+// Package noderuntime answers the API's direct questions to nodes: logs,
+// terminals, files, figures and images. Local answers for this node and needs no
+// state, Handler lets other nodes ask it, and Runtime, which the API holds on
+// members, knows from the state which node a question is for and asks that one,
+// over HTTP/2 between nodes. The package never changes what should run; that is
+// the state's and the agent's business. Errors that a person can mend are
+// *model.Error. Everything here is safe for concurrent use.
 package noderuntime
 
 import (
@@ -14,11 +17,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/mirror"
-	"github.com/skerryhq/skerry/appliance/operation"
 	"github.com/skerryhq/skerry/raft/model"
-	"github.com/skerryhq/skerry/raft/state"
 	"github.com/skerryhq/skerry/runtime/ctrd"
 	"github.com/skerryhq/skerry/runtime/filetree"
 	"github.com/skerryhq/skerry/runtime/image"
@@ -48,28 +48,35 @@ type Logs interface {
 	Attach(ctx context.Context, id string, o logs.AttachOptions) (*logs.Attachment, error)
 }
 
-// Config is what the answers are made of; every field but Recorder is required.
-type Config struct {
+// LocalConfig is what a node answers with about itself; every field but Sources
+// and Recorder is required.
+type LocalConfig struct {
 	NodeID     string
 	DataDir    string // whose file system NodeStats measures
-	Store      *state.Store
 	Containers Containers
 	Images     *image.Store
-	Sources    *mirror.Mirror // where images come from outside
+	Sources    *mirror.Mirror // where images come from outside; nil on a worker, which asks a member
 	Logs       Logs
 	Volumes    *volume.Store
 	Recorder   Recorder // nil: nothing is recorded
 	Log        *slog.Logger
 }
 
-// Runtime reaches this node's containers. It is safe for concurrent use.
-type Runtime struct {
-	cfg Config
+// Local reaches the containers of this node. It knows nothing of the cluster:
+// what a question is about comes with the question, so that it serves on a
+// worker too. It is safe for concurrent use.
+type Local struct {
+	cfg LocalConfig
 	log *slog.Logger
 
 	mu     sync.Mutex
 	cpu    map[string]cpuSample   // container id -> last measurement; guarded by mu
 	layers map[string]layerSample // container id -> last measurement; guarded by mu
+}
+
+// NewLocal makes a Local.
+func NewLocal(cfg LocalConfig) *Local {
+	return &Local{cfg: cfg, log: cfg.Log.With("component", "noderuntime"), cpu: map[string]cpuSample{}, layers: map[string]layerSample{}}
 }
 
 type layerSample struct {
@@ -82,16 +89,9 @@ type cpuSample struct {
 	used time.Duration
 }
 
-// New makes a Runtime.
-func New(cfg Config) *Runtime {
-	return &Runtime{cfg: cfg, log: cfg.Log.With("component", "noderuntime"), cpu: map[string]cpuSample{}, layers: map[string]layerSample{}}
-}
-
-var (
-	_ api.NodeRuntime  = (*Runtime)(nil)
-	_ operation.Images = (*Runtime)(nil)
-)
+// codeNotRunning says that a container has no process to speak to.
+const codeNotRunning = "container_not_running"
 
 func notRunning(c *model.Container) error {
-	return model.Errorf(model.KindConflict, "container_not_running", "the container %s does not run; start it first", c.Name)
+	return model.Errorf(model.KindConflict, codeNotRunning, "the container %s does not run; start it first", c.Name)
 }

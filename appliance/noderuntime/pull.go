@@ -10,7 +10,7 @@ import (
 )
 
 // Pull fetches an image from its registry as the caller's tenant may.
-func (r *Runtime) Pull(ctx context.Context, c access.Caller, ref, username, password string, report api.Report) (operation.Stored, error) {
+func (r *Local) Pull(ctx context.Context, c access.Caller, ref, username, password string, report api.Report) (operation.Stored, error) {
 	src, err := r.cfg.Sources.Source(c, ref, username, password)
 	if err != nil {
 		return operation.Stored{}, err

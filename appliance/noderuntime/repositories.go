@@ -24,7 +24,7 @@ func descriptor(d model.Descriptor) ocispec.Descriptor {
 
 // Adopt makes an image of what a repository of the cluster holds; nothing is
 // fetched or copied.
-func (r *Runtime) Adopt(ctx context.Context, d model.Descriptor, report api.Report) error {
+func (r *Local) Adopt(ctx context.Context, d model.Descriptor, report api.Report) error {
 	err := r.cfg.Images.Adopt(ctx, descriptor(d), steps(report))
 	if err != nil {
 		return explainImage("", err)
@@ -32,23 +32,14 @@ func (r *Runtime) Adopt(ctx context.Context, d model.Descriptor, report api.Repo
 	return nil
 }
 
-// AdoptMissing makes an image again that the engine has lost the record of, if a
-// repository holds it. It reports whether one does.
-func (r *Runtime) AdoptMissing(ctx context.Context, dgst string) (bool, error) {
-	for m := range r.cfg.Store.View().ManifestsOfDigest(dgst) {
-		return true, r.Adopt(ctx, m.Descriptor, func(api.Progress) {})
-	}
-	return false, nil
-}
-
 // HostPart gives the manifest of an image that this host runs.
-func (r *Runtime) HostPart(ctx context.Context, dgst string) (model.Descriptor, error) {
+func (r *Local) HostPart(ctx context.Context, dgst string) (model.Descriptor, error) {
 	d, err := r.cfg.Images.HostPart(ctx, digest.Digest(dgst))
 	return model.Descriptor{MediaType: d.MediaType, Digest: d.Digest.String(), Size: d.Size}, explainImage(dgst, err)
 }
 
 // Held gives what the engine's images need, but for the images in except.
-func (r *Runtime) Held(ctx context.Context, except map[string]bool) (map[string]int64, error) {
+func (r *Local) Held(ctx context.Context, except map[string]bool) (map[string]int64, error) {
 	parts, err := r.cfg.Images.Parts(ctx, func(d digest.Digest) bool { return except[d.String()] })
 	if err != nil {
 		return nil, err
@@ -61,7 +52,7 @@ func (r *Runtime) Held(ctx context.Context, except map[string]bool) (map[string]
 }
 
 // ManifestConfig reads configuration and layers of what a repository holds.
-func (r *Runtime) ManifestConfig(ctx context.Context, d model.Descriptor) (*api.ImageConfig, []api.ImageLayer, error) {
+func (r *Local) ManifestConfig(ctx context.Context, d model.Descriptor) (*api.ImageConfig, []api.ImageLayer, error) {
 	got, err := r.cfg.Images.Describe(ctx, descriptor(d))
 	if errors.Is(err, image.ErrRefused) || errors.Is(err, image.ErrPlatform) || errors.Is(err, image.ErrNotFound) {
 		return nil, nil, model.Errorf(model.KindNotFound, "no_image", "%s is no image for this node's platform", d.Digest)
@@ -74,7 +65,7 @@ func (r *Runtime) ManifestConfig(ctx context.Context, d model.Descriptor) (*api.
 }
 
 // ExportManifest writes what a repository holds as a tar.
-func (r *Runtime) ExportManifest(ctx context.Context, d model.Descriptor, name string, w io.Writer) error {
+func (r *Local) ExportManifest(ctx context.Context, d model.Descriptor, name string, w io.Writer) error {
 	var names []string
 	if name != "" {
 		names = []string{name}
@@ -88,7 +79,7 @@ func (r *Runtime) ExportManifest(ctx context.Context, d model.Descriptor, name s
 
 // Push sends an image to another registry as the caller may. d may lack its type;
 // then the engine's record of the image says it.
-func (r *Runtime) Push(ctx context.Context, c access.Caller, d model.Descriptor, ref, username, password string, report api.Report) (string, int64, error) {
+func (r *Local) Push(ctx context.Context, c access.Caller, d model.Descriptor, ref, username, password string, report api.Report) (string, int64, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return "", 0, model.Errorf(model.KindInvalid, "image_name_invalid", "%q is not an image name", ref)
@@ -129,7 +120,7 @@ func (r *Runtime) Push(ctx context.Context, c access.Caller, d model.Descriptor,
 }
 
 // pushBlob sends a blob unless it is there, and gives the bytes that it took.
-func (r *Runtime) pushBlob(ctx context.Context, to *remote.Client, repository string, d ocispec.Descriptor, report api.Report) (int64, error) {
+func (r *Local) pushBlob(ctx context.Context, to *remote.Client, repository string, d ocispec.Descriptor, report api.Report) (int64, error) {
 	p := api.Progress{Step: "pushing", ID: d.Digest.String(), Message: "sending", Total: d.Size}
 	there, err := to.HasBlob(ctx, repository, d.Digest)
 	if err != nil {

@@ -3,6 +3,7 @@ package noderuntime
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/shirou/gopsutil/v3/cpu"
@@ -18,7 +19,7 @@ import (
 )
 
 // Stats measures a running container.
-func (r *Runtime) Stats(ctx context.Context, c *model.Container) (api.ContainerStats, error) {
+func (r *Local) Stats(ctx context.Context, c *model.Container) (api.ContainerStats, error) {
 	s, err := r.cfg.Containers.Stats(ctx, workload.ID(c.ID))
 	if err != nil {
 		return api.ContainerStats{}, r.explain(c, err)
@@ -39,7 +40,7 @@ func (r *Runtime) Stats(ctx context.Context, c *model.Container) (api.ContainerS
 
 // cpuPercent is the load since the measurement before; without a recent one,
 // since the task began.
-func (r *Runtime) cpuPercent(c *model.Container, s workload.Stats) float64 {
+func (r *Local) cpuPercent(c *model.Container, s workload.Stats) float64 {
 	const recent = time.Minute
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +72,7 @@ const (
 
 // layerBytes is what a container has written into its own layer, measured at
 // most once in layerEvery; nil where that could not be done in layerWait.
-func (r *Runtime) layerBytes(ctx context.Context, id string) *int64 {
+func (r *Local) layerBytes(ctx context.Context, id string) *int64 {
 	now := time.Now()
 	r.mu.Lock()
 	last, ok := r.layers[id]
@@ -100,12 +101,9 @@ func (r *Runtime) layerBytes(ctx context.Context, id string) *int64 {
 	return &n
 }
 
-// NodeStats measures this node.
-func (r *Runtime) NodeStats(ctx context.Context, n *model.Node) (api.NodeStats, error) {
-	if n.ID != r.cfg.NodeID {
-		return api.NodeStats{}, model.Errorf(model.KindUnavailable, "node_away", "the node %s does not answer", n.Name)
-	}
-	out := api.NodeStats{Time: time.Now().UTC(), Cpus: n.Status.CPUs}
+// NodeStats measures this node, but for how many containers run on it.
+func (r *Local) NodeStats(ctx context.Context) (api.NodeStats, error) {
+	out := api.NodeStats{Time: time.Now().UTC(), Cpus: runtime.NumCPU()}
 	percent, err := cpu.PercentWithContext(ctx, 0, false)
 	if err != nil {
 		return out, fmt.Errorf("measure the CPU: %w", err)
@@ -137,11 +135,6 @@ func (r *Runtime) NodeStats(ctx context.Context, n *model.Node) (api.NodeStats, 
 			}
 		}
 	}
-	for c := range r.cfg.Store.View().ContainersOnNode(n.ID) {
-		if c.Status.Phase == model.PhaseRunning {
-			out.ContainersRunning++
-		}
-	}
 	return out, nil
 }
 
@@ -149,10 +142,7 @@ func (r *Runtime) NodeStats(ctx context.Context, n *model.Node) (api.NodeStats, 
 func isVeth(name string) bool { return len(name) > 3 && name[:3] == "skv" }
 
 // VolumeUsage measures a volume in bytes on disk.
-func (r *Runtime) VolumeUsage(ctx context.Context, v *model.Volume) (int64, error) {
-	if v.NodeID != "" && v.NodeID != r.cfg.NodeID {
-		return 0, model.Errorf(model.KindUnavailable, "node_away", "the node of the volume %s does not answer", v.Name)
-	}
+func (r *Local) VolumeUsage(ctx context.Context, v *model.Volume) (int64, error) {
 	use, err := r.cfg.Volumes.Usage(ctx, v.ID)
 	if isNotExist(err) {
 		return 0, nil // no container has used it yet
