@@ -19,6 +19,14 @@ type terms struct {
 	number  uint64          // guarded by mu; rises with every term of ours
 	ctx     context.Context //nolint:containedctx // guarded by mu; nil while another node leads; ends with the term
 	changed chan struct{}   // guarded by mu; closed and replaced at every change
+	since   time.Time       // guarded by mu; beginning of the newest term of ours
+}
+
+// age is how long ago the newest term of ours began.
+func (t *terms) age() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.since)
 }
 
 func (t *terms) now() (number uint64, ctx context.Context, changed <-chan struct{}) {
@@ -36,6 +44,7 @@ func (n *Node) follow(lead <-chan bool) {
 		defer n.terms.mu.Unlock()
 		if ctx != nil {
 			n.terms.number++
+			n.terms.since = time.Now()
 		}
 		n.terms.ctx = ctx //nolint:fatcontext // replaced, not nested
 		close(n.terms.changed)

@@ -10,6 +10,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -42,12 +44,17 @@ type Config struct {
 	Log     *slog.Logger // nil discards
 	Stream  StreamLayer  // nil: this node alone, without any socket
 
+	// Forward asks the leader on behalf of this node; nil: only the leader takes
+	// writes and strong reads.
+	Forward Forwarder
+
 	// Fatal is called once if the node cannot go on (an entry that this binary
 	// does not know, a full disk): nothing is applied any more and the process
 	// should end. nil logs the sentence and exits with status 70.
 	Fatal func(error)
 
-	Election time.Duration // without a leader for this long, elect one; 0 means 50 ms alone, 500 ms with Stream
+	Election time.Duration // without a leader for this long, elect one; 0 means 50 ms alone, 300 ms with Stream
+	Tell     time.Duration // how soon followers are told what is committed; 0 means 5 ms
 	Audit    fsm.AuditConfig
 }
 
@@ -57,6 +64,15 @@ type Node struct {
 	log  *slog.Logger
 	fsm  *fsm.FSM
 	raft *raft.Raft
+
+	timed   *timedFSM // fsm, as raft sees it
+	logs    *logStore // Stores.Log, as raft sees it below its cache
+	watched *watched  // Stores.Transport, as raft sees it
+	peers   *peers
+	reads   reads
+	missed  atomic.Uint64 // an entry that the standby lacked for too long: writes do not wait for it; 0 if they do
+	broken  atomic.Bool   // the disk refused a write
+	fatal   func(error)   // Config.Fatal, once
 
 	stores    Stores
 	proposals chan *proposal
@@ -109,27 +125,58 @@ func OpenWith(cfg Config, s Stores) (*Node, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Log.With("component", "raft"), stores: s, closing: make(chan struct{}), ended: make(chan struct{}),
-		proposals: make(chan *proposal, maxBatch)}
+		proposals: make(chan *proposal, maxBatch), peers: newPeers()}
 	if n.cfg.Fatal == nil {
 		n.cfg.Fatal = func(err error) {
 			n.log.Error("this node cannot go on", "err", err)
 			os.Exit(70)
 		}
 	}
-	n.fsm = fsm.New(fsm.Config{Version: cfg.Version, Audit: s.Audit, Fatal: n.cfg.Fatal})
-	lead := make(chan bool, 16)
-	r, err := raft.NewRaft(n.raftConfig(lead), n.fsm, s.Log, s.Stable, s.Snapshots, s.Transport)
-	if err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
-	}
-	n.raft = r
+	var once sync.Once
+	n.fatal = func(err error) { once.Do(func() { n.cfg.Fatal(err) }) }
+	n.fsm = fsm.New(fsm.Config{Version: cfg.Version, Audit: s.Audit, Fatal: n.fatal})
 	n.terms.changed = make(chan struct{})
+	lead := make(chan bool, 16)
+	if err := n.start(lead); err != nil {
+		return nil, err
+	}
 	inflight := make(chan *batch, pipelineDepth)
 	slots := make(chan struct{}, pipelineDepth)
 	n.done.Go(func() { n.follow(lead) })
 	n.done.Go(func() { n.submit(slots, inflight) })
+	n.done.Go(n.watchdog)
 	go func() { n.collect(slots, inflight); close(n.ended) }() // ends as Close describes
 	return n, nil
+}
+
+// cachedEntries is how many of the newest entries raft keeps in memory for its
+// followers.
+const cachedEntries = 128
+
+// start puts the watches between raft and what is below it, and starts raft.
+func (n *Node) start(lead chan<- bool) error {
+	s := n.stores
+	trans, ok := s.Transport.(sender)
+	if !ok {
+		return fmt.Errorf("start raft: the transport %T cannot ask for pre-votes", s.Transport)
+	}
+	n.watched = &watched{sender: trans, peers: n.peers, over: n.closing}
+	n.timed = &timedFSM{FSM: n.fsm}
+	var err error
+	if n.logs, err = watchLog(s.Log, n.diskFailed); err != nil {
+		return err
+	}
+	cache, err := raft.NewLogCache(cachedEntries, n.logs)
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	stable := &stableStore{StableStore: s.Stable, failed: n.diskFailed, closing: n.closing}
+	n.raft, err = raft.NewRaft(n.raftConfig(lead), n.timed, cache, stable, s.Snapshots, n.watched)
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	n.watched.raft.Store(n.raft)
+	return nil
 }
 
 func (n *Node) raftConfig(lead chan<- bool) *raft.Config {
@@ -143,11 +190,12 @@ func (n *Node) raftConfig(lead chan<- bool) *raft.Config {
 	if c.HeartbeatTimeout == 0 {
 		c.HeartbeatTimeout = 50 * time.Millisecond
 		if n.cfg.Stream != nil {
-			c.HeartbeatTimeout = 500 * time.Millisecond
+			c.HeartbeatTimeout = 300 * time.Millisecond
 		}
 	}
 	c.ElectionTimeout = c.HeartbeatTimeout
 	c.LeaderLeaseTimeout = c.HeartbeatTimeout
+	c.CommitTimeout = cmp.Or(n.cfg.Tell, 5*time.Millisecond) // see pipeline: what says nothing new is not sent
 	c.SnapshotThreshold = 4096
 	c.TrailingLogs = 2048
 	c.NoLegacyTelemetry = true
@@ -240,7 +288,8 @@ const closePatience = 5 * time.Second
 
 // Close ends this node's part. What was acknowledged is on disk. Entries on
 // their way are answered first: raft forgets those that it holds when it is shut
-// down, and nobody hears of them again but by the time-out of Propose.
+// down, and nobody hears of them again but by the time-out of Propose. A leader
+// hands over first, so that the others need not miss it.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		close(n.closing)
@@ -251,6 +300,11 @@ func (n *Node) Close() error {
 		case <-n.ended:
 		case <-patience.C:
 			n.log.Warn("some changes were not answered in time; whether they were made is seen after the next start")
+		}
+		if n.raft.State() == raft.Leader && !n.alone() {
+			if err := n.TransferLeadership(context.Background()); err != nil {
+				n.log.Debug("handing the lead over before the end", "err", err)
+			}
 		}
 		err := n.raft.Shutdown().Error()
 		n.done.Wait()

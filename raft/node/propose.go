@@ -18,7 +18,7 @@ import (
 const (
 	maxBatch      = 512       // proposals in one entry
 	maxBatchBytes = 256 << 10 // bytes of commands after which an entry takes no more
-	pipelineDepth = 2         // entries on their way: one to the disk, one being applied
+	pipelineDepth = 2         // entries on their way: one to the disk, one being applied or on its way to the others
 
 	defaultTimeout = 10 * time.Second
 )
@@ -39,6 +39,7 @@ type proposal struct {
 	envelopes [][]byte
 	copies    []command.Command // what decoding the envelopes gives; nil if that is to be done
 	size      int
+	level     uint64 // feature level that the commands need
 	done      chan reply // has room for the one reply
 }
 
@@ -59,8 +60,13 @@ type batch struct {
 // *model.Error), Result says which were applied. An Origin without a Time gets
 // the present one. ctx bounds the wait (10 s if it has no deadline).
 //
-// Errors besides refusals: "no_leader", "closing", "command_too_large",
-// "level_too_low" (nothing was done); ErrOutcomeUnknown.
+// Every member takes them: one that does not lead hands them to the leader and
+// waits until the index is applied here. While there is no leader, Propose waits
+// for one, up to leaderPatience.
+//
+// Errors besides refusals: "no_leader", "closing", "busy", "command_too_large",
+// "level_too_low" (nothing was done); "not_caught_up" (done, but not seen here
+// yet); ErrOutcomeUnknown.
 func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, error) {
 	if len(cmds) == 0 {
 		return Result{Index: n.AppliedIndex()}, nil
@@ -69,6 +75,15 @@ func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, er
 	if err != nil {
 		return Result{}, err
 	}
+	r, err := n.route(ctx, p)
+	if err != nil {
+		return r, err
+	}
+	return r, refusal(r)
+}
+
+// local commits a proposal on this node, which must lead.
+func (n *Node) local(ctx context.Context, p *proposal) (Result, error) {
 	var late <-chan time.Time // a timer costs less than a context with a deadline
 	if _, ok := ctx.Deadline(); !ok {
 		t := time.NewTimer(defaultTimeout)
@@ -86,7 +101,7 @@ func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, er
 	}
 	select {
 	case r := <-p.done:
-		return r.give()
+		return r.res, r.err
 	case <-ctx.Done():
 		return Result{}, unknown(context.Cause(ctx))
 	case <-late:
@@ -95,41 +110,58 @@ func (n *Node) Propose(ctx context.Context, cmds ...command.Command) (Result, er
 	}
 	select {
 	case r := <-p.done:
-		return r.give()
+		return r.res, r.err
 	default: // it came in behind refuseRest
 		return Result{}, errClosing()
 	}
 }
 
-// give is what Propose returns for a reply.
-func (r reply) give() (Result, error) {
-	if r.err != nil {
-		return Result{}, r.err
-	}
-	for _, o := range r.res.Outcomes {
+// refusal is the first one in a result.
+func refusal(r Result) error {
+	for _, o := range r.Outcomes {
 		if o.Err != nil {
-			return r.res, o.Err
+			return o.Err
 		}
 	}
-	return r.res, nil
+	return nil
+}
+
+// checkLevel refuses a command that the cluster, or this binary, does not know.
+func (n *Node) checkLevel(c command.Command) error {
+	level := n.fsm.Store().FeatureLevel()
+	if need := c.Type().MinLevel(); need > level {
+		if level == 0 {
+			return model.Errorf(model.KindUnavailable, "not_initialized", "there is no cluster yet; make one with `skerry init`")
+		}
+		return model.Errorf(model.KindUnavailable, "level_too_low",
+			"%s needs feature level %d and the cluster is at %d: finish the upgrade on every node", c.Type().Name(), need, level)
+	}
+	if r, ok := c.(*command.RaiseLevel); ok && r.Level > command.Level {
+		return model.Errorf(model.KindUnavailable, "version_too_old",
+			"this binary (version %s) knows feature level %d at most, not %d: install the newer version first", n.cfg.Version, command.Level, r.Level)
+	}
+	return nil
+}
+
+func checkSize(size int) error {
+	if size > command.MaxEntry {
+		return model.Errorf(model.KindTooLarge, "command_too_large",
+			"this change is %d bytes long; at most %d fit into one", size, command.MaxEntry)
+	}
+	return nil
 }
 
 // prepare encodes commands, in the caller's goroutine.
 func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 	p := &proposal{envelopes: make([][]byte, len(cmds)), copies: make([]command.Command, 0, len(cmds)), done: make(chan reply, 1)}
-	level := n.fsm.Store().FeatureLevel()
+	behind := n.fsm.Store().FeatureLevel() == 0 && !n.alone() // this node has not caught up yet: the leader judges
 	for i, c := range cmds {
-		if need := c.Type().MinLevel(); need > level {
-			if level == 0 {
-				return nil, model.Errorf(model.KindUnavailable, "not_initialized", "there is no cluster yet; make one with `skerry init`")
+		if !behind {
+			if err := n.checkLevel(c); err != nil {
+				return nil, err
 			}
-			return nil, model.Errorf(model.KindUnavailable, "level_too_low",
-				"%s needs feature level %d and the cluster is at %d: finish the upgrade on every node", c.Type().Name(), need, level)
 		}
-		if r, ok := c.(*command.RaiseLevel); ok && r.Level > command.Level {
-			return nil, model.Errorf(model.KindUnavailable, "version_too_old",
-				"this binary (version %s) knows feature level %d at most, not %d: install the newer version first", n.cfg.Version, command.Level, r.Level)
-		}
+		p.level = max(p.level, c.Type().MinLevel())
 		if o := c.From(); o.Time.IsZero() {
 			o.Time = time.Now().UTC()
 		}
@@ -145,11 +177,7 @@ func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 			p.copies = nil
 		}
 	}
-	if p.size > command.MaxEntry {
-		return nil, model.Errorf(model.KindTooLarge, "command_too_large",
-			"this change is %d bytes long; at most %d fit into one", p.size, command.MaxEntry)
-	}
-	return p, nil
+	return p, checkSize(p.size)
 }
 
 // submit gathers proposals into entries and hands them to raft, at most
@@ -231,6 +259,9 @@ func (n *Node) collect(slots <-chan struct{}, inflight <-chan *batch) {
 				err = unknown(r.Err)
 			}
 			outcomes = r.Outcomes
+			n.awaitStandby(b.future.Index())
+		} else if model.CodeOf(err) == "" {
+			err = unknown(err) // the log refused it, which says nothing about what is on the disk
 		}
 		n.fsm.Drop(b.entry)
 		<-slots

@@ -4,7 +4,8 @@
 // New belongs inside a testing/synctest bubble: there is no disk and no socket,
 // so elections and timeouts of minutes pass in milliseconds and come out the
 // same every time. Single works anywhere and gives tests of other packages a
-// real node with a real state. A Cluster is used by one goroutine.
+// real node with a real state. A Cluster is used by one goroutine; its nodes by
+// any number.
 package rafttest
 
 import (
@@ -12,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,8 +36,10 @@ const patience = 2 * time.Minute
 
 // Cluster is several members that talk through memory.
 type Cluster struct {
-	tb      testing.TB
-	members []*member
+	tb testing.TB
+
+	mu      sync.Mutex
+	members []*member // guarded by mu, as is what they point to, where members ask each other
 }
 
 // member is one node with what outlives its process.
@@ -46,6 +50,46 @@ type member struct {
 	snaps *raft.InmemSnapshotStore
 	trans *raft.InmemTransport
 	cut   bool
+	disk  *Disk
+}
+
+// forwarder asks the leader for a member, unless one of them is cut off.
+type forwarder struct {
+	c    *Cluster
+	from *member
+}
+
+func (f forwarder) leader(id string) (*node.Node, bool) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	for _, m := range f.c.members {
+		if m.id == id && m.node != nil && !m.cut && !f.from.cut {
+			return m.node, true
+		}
+	}
+	return nil, false
+}
+
+// Forward asks the leader; its answer is lost if one of them is cut off by then.
+func (f forwarder) Forward(ctx context.Context, leaderID string, envelopes [][]byte) (uint64, []command.Outcome, error) {
+	n, ok := f.leader(leaderID)
+	if !ok {
+		return 0, nil, fmt.Errorf("no way to %s: %w", leaderID, node.ErrNotDone)
+	}
+	r, err := n.ProposeEncoded(ctx, envelopes)
+	if _, ok := f.leader(leaderID); !ok {
+		return 0, nil, fmt.Errorf("the answer of %s was lost", leaderID)
+	}
+	return r.Index, r.Outcomes, err
+}
+
+// ReadIndex asks the leader.
+func (f forwarder) ReadIndex(ctx context.Context, leaderID string) (uint64, error) {
+	n, ok := f.leader(leaderID)
+	if !ok {
+		return 0, fmt.Errorf("no way to %s: %w", leaderID, node.ErrNotDone)
+	}
+	return n.LocalReadIndex(ctx)
 }
 
 // New makes a cluster of k members, waits for its leader and initializes it.
@@ -53,8 +97,8 @@ type member struct {
 func New(tb testing.TB, k int) *Cluster {
 	tb.Helper()
 	c := &Cluster{tb: tb}
-	for i := range k {
-		c.members = append(c.members, &member{id: fmt.Sprintf("node-%d", i+1), log: raft.NewInmemStore(), snaps: raft.NewInmemSnapshotStore()})
+	for range k {
+		c.member()
 	}
 	var servers []raft.Server
 	for _, m := range c.members {
@@ -76,6 +120,31 @@ func New(tb testing.TB, k int) *Cluster {
 	return c
 }
 
+// member adds a member that has nothing yet.
+func (c *Cluster) member() *member {
+	m := &member{id: fmt.Sprintf("node-%d", len(c.members)+1), log: raft.NewInmemStore(), snaps: raft.NewInmemSnapshotStore()}
+	m.disk = &Disk{InmemStore: m.log}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members = append(c.members, m)
+	return m
+}
+
+// Add starts one more node, which takes no part in raft yet, and gives its
+// number.
+func (c *Cluster) Add() int {
+	c.tb.Helper()
+	c.member()
+	c.Start(len(c.members) - 1)
+	return len(c.members) - 1
+}
+
+// ID is the id of member i.
+func (c *Cluster) ID(i int) string { return c.members[i].id }
+
+// Disk is the disk below the log of member i.
+func (c *Cluster) Disk(i int) *Disk { return c.members[i].disk }
+
 // renew gives a member a transport without connections.
 func (m *member) renew() { _, m.trans = raft.NewInmemTransport(raft.ServerAddress(m.id)) }
 
@@ -96,13 +165,20 @@ func (c *Cluster) Start(i int) {
 	c.tb.Helper()
 	m := c.members[i]
 	m.renew()
-	n, err := node.OpenWith(node.Config{ID: m.id, Version: "test", Election: 500 * time.Millisecond,
-		Fatal: func(err error) { c.tb.Errorf("%s cannot go on: %v", m.id, err) }},
-		node.Stores{Log: m.log, Stable: m.log, Snapshots: m.snaps, Transport: m.trans})
+	n, err := node.OpenWith(node.Config{ID: m.id, Version: "test", Election: 300 * time.Millisecond, Tell: 20 * time.Millisecond,
+		Forward: forwarder{c, m},
+		Fatal: func(err error) {
+			if !m.disk.broke(err) {
+				c.tb.Errorf("%s cannot go on: %v", m.id, err)
+			}
+		}},
+		node.Stores{Log: m.disk, Stable: m.disk, Snapshots: m.snaps, Transport: m.trans})
 	if err != nil {
 		c.tb.Fatalf("start %s: %v", m.id, err)
 	}
+	c.mu.Lock()
 	m.node = n
+	c.mu.Unlock()
 	c.wire()
 }
 
@@ -116,7 +192,21 @@ func (c *Cluster) Stop(i int) {
 	if err := m.node.Close(); err != nil {
 		c.tb.Errorf("stop %s: %v", m.id, err)
 	}
+	c.mu.Lock()
 	m.node = nil
+	c.mu.Unlock()
+	c.wire()
+}
+
+// Kill ends member i as if its process had died: nobody hears of it before.
+func (c *Cluster) Kill(i int) {
+	c.tb.Helper()
+	was := c.members[i].cut
+	c.Cut(i)
+	c.Stop(i)
+	c.mu.Lock()
+	c.members[i].cut = was
+	c.mu.Unlock()
 	c.wire()
 }
 
@@ -128,13 +218,37 @@ func (c *Cluster) Close() {
 }
 
 // Cut parts member i from the others.
-func (c *Cluster) Cut(i int) { c.members[i].cut = true; c.wire() }
+func (c *Cluster) Cut(i int) {
+	c.mu.Lock()
+	c.members[i].cut = true
+	c.mu.Unlock()
+	c.wire()
+}
+
+// Part parts two members from each other, in raft's messages only.
+func (c *Cluster) Part(i, j int) {
+	a, b := c.members[i], c.members[j]
+	a.trans.Disconnect(raft.ServerAddress(b.id))
+	b.trans.Disconnect(raft.ServerAddress(a.id))
+}
+
+// LastIndex is the newest entry on the disk of member i.
+func (c *Cluster) LastIndex(i int) uint64 {
+	c.tb.Helper()
+	last, err := c.members[i].log.LastIndex()
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return last
+}
 
 // Heal connects everybody again.
 func (c *Cluster) Heal() {
+	c.mu.Lock()
 	for _, m := range c.members {
 		m.cut = false
 	}
+	c.mu.Unlock()
 	c.wire()
 }
 
