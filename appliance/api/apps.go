@@ -51,7 +51,8 @@ func services(in map[string]ServiceInput) map[string]model.ServiceSpec {
 	}
 	out := make(map[string]model.ServiceSpec, len(in))
 	for name, svc := range in {
-		spec := model.ServiceSpec{Container: svc.Container, Replicas: 1, Ports: ports(svc.Ports)}
+		spec := model.ServiceSpec{Container: svc.Container, Replicas: 1, Ports: ports(svc.Ports),
+			Placement: svc.Placement, Reserve: svc.Reserve, MaxUnavailable: svc.MaxUnavailable}
 		if svc.Replicas != nil {
 			spec.Replicas = *svc.Replicas
 		}

@@ -77,7 +77,8 @@ func TestSchemasAreTheModel(t *testing.T) {
 	for _, v := range []any{model.UserSpec{}, model.TenantSpec{}, model.Tenant{}, model.Condition{}, model.NodeSpec{}, model.NodeStatus{}, model.Node{},
 		model.Environment{}, model.EnvVar{}, model.Mount{}, model.ContainerSpec{}, model.PortSpec{}, model.Port{}, model.ServiceSpec{}, model.AppSpec{},
 		model.Revision{}, model.ServiceStatus{}, model.Service{}, model.Intent{}, model.Assignment{}, model.ContainerStatus{}, model.Container{},
-		model.Image{}, model.VolumeSpec{}, model.Event{}, model.RepositorySpec{}, model.UpstreamSpec{}} {
+		model.Image{}, model.VolumeSpec{}, model.Event{}, model.RepositorySpec{}, model.UpstreamSpec{},
+		model.NodeHealth{}, model.Placement{}, model.Resources{}} {
 		rt := reflect.TypeOf(v)
 		types["model."+rt.Name()] = rt
 	}
@@ -130,7 +131,7 @@ func jsonType(t reflect.Type) string {
 		t = t.Elem()
 	}
 	switch {
-	case reflect.PointerTo(t).Implements(textUnmarshaler), t.Kind() == reflect.String:
+	case reflect.PointerTo(t).Implements(textUnmarshaler), t.Kind() == reflect.String, t == reflect.TypeFor[[]byte]():
 		return "string"
 	case t.Kind() == reflect.Bool:
 		return "boolean"

@@ -141,6 +141,9 @@ var noStore = []string{"no-store"} // shared by all replies: nobody changes a he
 func (s *Server) stamp(c *gin.Context) {
 	h := c.Writer.Header()
 	h[headerIndex] = []string{strconv.FormatUint(s.cluster.AppliedIndex(), 10)}
+	if id := s.clusterID(); id != "" {
+		h[headerCluster] = []string{id}
+	}
 	h["Cache-Control"] = noStore
 }
 

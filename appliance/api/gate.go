@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,11 +23,9 @@ import (
 
 // The headers and the cookie of the contract.
 const (
-	headerIndex   = "Skerry-Index"
 	headerCSRF    = "Skerry-CSRF"
 	headerRequest = "Skerry-Request-Id"
 	cookieName    = "skerry_session"
-	indexTimeout  = 10 * time.Second
 	everyTenant   = "*"
 )
 
@@ -113,6 +110,9 @@ func (s *Server) admit(c *gin.Context, r *request) error {
 	if err := s.founded(r); err != nil {
 		return err
 	}
+	if err := s.doubt(c, r); err != nil {
+		return err
+	}
 	r.caller.Origin = model.Origin{RemoteIP: remoteIP(c.Request), RequestID: r.id, Operation: r.op.id, Time: time.Now().UTC()}
 	if err := s.authenticate(c, r); err != nil && r.op.permission.Reach() != access.Everyone {
 		return err
@@ -180,33 +180,11 @@ func (s *Server) record(r *request, action, code string, objects ...command.Ref)
 	s.recorder.Record(command.AuditEntry{Origin: r.caller.Origin, Action: action, Code: code, Objects: objects})
 }
 
-// freshness makes a reader see his own writes.
-func (s *Server) freshness(c *gin.Context) error {
-	if h := c.GetHeader(headerIndex); h != "" {
-		index, err := strconv.ParseUint(h, 10, 64)
-		if err != nil {
-			return invalid("index_invalid", "%q is no index; send back what a reply carried", h).At(headerIndex)
-		}
-		if index > s.cluster.AppliedIndex() {
-			ctx, cancel := context.WithTimeout(c.Request.Context(), indexTimeout)
-			defer cancel()
-			if err := s.cluster.WaitIndex(ctx, index); err != nil {
-				return &model.Error{Kind: model.KindUnavailable, Code: "index_not_applied",
-					Detail: fmt.Sprintf("this node has not yet seen change %d; try again or ask another node", index), Err: err}
-			}
-		}
-	}
-	if q := c.Request.URL.RawQuery; q != "" && c.Query("consistency") == "strong" {
-		return s.cluster.Barrier(c.Request.Context())
-	}
-	return nil
-}
-
 // authenticate finds the principal: the local socket, a bearer token, or a
 // browser's cookie (with its CSRF word and origin for writes and sockets).
 func (s *Server) authenticate(c *gin.Context, r *request) (err error) {
 	req, now := c.Request, r.caller.Origin.Time
-	if local, _ := req.Context().Value(localKey{}).(bool); local {
+	if local(req) {
 		r.caller.Principal = access.Local()
 		return nil
 	}

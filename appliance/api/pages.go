@@ -42,9 +42,11 @@ func (s *Server) wirePages(e *gin.Engine) {
 func (s *Server) readyz(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
 	defer cancel()
-	var err error
+	err := error(nil)
 	if _, ok := s.cluster.View().Cluster(); !ok {
-		err = notInitialized()
+		err = s.notInitialized()
+	} else if silent := s.silence(); silent > leaderPatience {
+		err = model.Errorf(model.KindUnavailable, "no_leader", "this node has not heard of a leader for %d seconds", silent/time.Second)
 	} else if s.cfg.Ready != nil {
 		err = s.cfg.Ready(ctx)
 	}

@@ -52,6 +52,9 @@ type ClusterConfig struct {
 	// MemberAddresses are HOST:PORT of the members that a new host may dial, the
 	// best first; this node's own are among them.
 	MemberAddresses func() []string
+	// Enrolled says that this node belongs to a cluster, even if nothing of its
+	// state is here yet.
+	Enrolled func() bool
 	// Drain says what is left on a node and why it has not moved.
 	Drain func(v *state.View, nodeID string) NodeDrain
 }

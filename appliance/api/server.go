@@ -20,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -44,7 +45,12 @@ type Replica interface {
 	Store() *state.Store
 	AppliedIndex() uint64
 	WaitIndex(ctx context.Context, index uint64) error
-	Barrier(ctx context.Context) error
+	// ReadIndex gives an index such that a view at it has every write that was
+	// acknowledged anywhere before the call.
+	ReadIndex(ctx context.Context) (uint64, error)
+	// LastContact is how long ago this member last had a leader's word: zero if it
+	// leads itself. False if it never had one since it started.
+	LastContact() (time.Duration, bool)
 }
 
 // Config is what a Server works with. Founder, Console, Metrics, Ready and
@@ -97,6 +103,9 @@ type Server struct {
 	engine   *gin.Engine
 	gates    map[string]operation // method + route -> operation
 	renewing sync.Map             // ids of sessions that are being prolonged
+	began    time.Time            // when this Server was made
+
+	knownCluster atomic.Pointer[string] // id of the cluster, once there is one
 }
 
 var _ ServerInterface = (*Server)(nil)
@@ -115,7 +124,7 @@ func New(cfg Config) (*Server, error) {
 	log := cfg.Log.With("component", "api")
 	s := &Server{
 		cluster: cfg.Cluster, ops: cfg.Operations, runtime: cfg.Runtime, audit: cfg.Audit, cfg: cfg, log: log,
-		people: cfg.People, recorder: access.NewRecorder(cfg.Cluster, log), gates: map[string]operation{},
+		people: cfg.People, recorder: access.NewRecorder(cfg.Cluster, log), gates: map[string]operation{}, began: time.Now(),
 	}
 	all, err := operations(document)
 	if err != nil {

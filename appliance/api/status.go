@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,10 +14,7 @@ import (
 	"github.com/skerryhq/skerry/raft/state"
 )
 
-const (
-	statsTimeout = 2 * time.Second
-	maxProblems  = 100
-)
+const maxProblems = 100
 
 // GetStatus says whether all is well, and if not why. Platform roles that name
 // no tenant see everything.
@@ -41,8 +37,8 @@ func (s *Server) GetStatus(c *gin.Context, q GetStatusParams) {
 		st.ClusterID, st.SetupNeeded = cl.ID, len(cl.SetupHash) > 0
 	}
 	st.SkerryVersion, st.Time = s.cfg.Version, now()
-	s.nodeStatus(c.Request.Context(), r, oversees, &st)
-	conclude(&st)
+	s.clusterStatus(c.Request.Context(), r, oversees, &st)
+	s.conclude(&st)
 	s.ok(c, http.StatusOK, st)
 }
 
@@ -108,41 +104,6 @@ func (st *Status) judge(v *state.View, a *model.App) {
 	}
 }
 
-// nodeStatus counts nodes, and shows them to those who may read them.
-func (s *Server) nodeStatus(ctx context.Context, r *request, shown bool, st *Status) {
-	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
-	defer cancel()
-	for n := range r.view.Nodes() {
-		st.Counts.Nodes++
-		if n.Status.Ready {
-			st.Counts.NodesReady++
-		}
-		if !shown {
-			continue
-		}
-		out := StatusNode{ID: n.ID, Name: n.Name, Ready: n.Status.Ready, Cpus: n.Status.CPUs, MemoryBytes: n.Status.MemoryBytes}
-		if stats, err := s.runtime.NodeStats(ctx, n); err == nil {
-			out.Stats = &stats
-			st.load(n, stats)
-		}
-		st.Nodes = append(st.Nodes, out)
-		st.node(n)
-	}
-}
-
-func (st *Status) node(n *model.Node) {
-	add := func(severity StatusProblemSeverity, code, message string, since time.Time) {
-		st.Problems = append(st.Problems, StatusProblem{Severity: severity, Code: code, Message: fmt.Sprintf("Node %q: %s", n.Name, message),
-			Kind: "node", ID: n.ID, Name: n.Name, Since: since})
-	}
-	for _, cond := range n.Status.Conditions {
-		add(StatusProblemSeverityWarning, cond.Reason, cond.Message, cond.Since)
-	}
-	if !n.Status.Ready && len(n.Status.Conditions) == 0 {
-		add(StatusProblemSeverityError, "NodeNotReady", "it is not ready; its daemon may be starting or away", time.Time{})
-	}
-}
-
 // load warns of a node that runs full.
 func (st *Status) load(n *model.Node, l NodeStats) {
 	full := func(used, total int64) bool { return total > 0 && used*100 >= total*90 }
@@ -158,7 +119,7 @@ func (st *Status) load(n *model.Node, l NodeStats) {
 }
 
 // conclude sorts the problems, errors first, and says it in one sentence.
-func conclude(st *Status) {
+func (s *Server) conclude(st *Status) {
 	slices.SortStableFunc(st.Problems, func(a, b StatusProblem) int { return cmp.Compare(a.Severity, b.Severity) }) // "error" < "warning"
 	n := len(st.Problems)
 	st.Problems = st.Problems[:min(n, maxProblems)]
@@ -166,7 +127,10 @@ func conclude(st *Status) {
 	running := st.Counts.ContainersByPhase[string(model.PhaseRunning)]
 	switch {
 	case st.ClusterID == "":
-		st.Ok, st.Summary = false, "This node has no cluster yet; make one with `skerry init`."
+		st.Ok, st.Summary = false, "This node has no cluster yet; make one with `skerry init`, or join one with `skerry join`."
+		if s.enrolled() {
+			st.Summary = "This node belongs to a cluster but does not have its state yet; it waits for a leader."
+		}
 	case n == 0:
 		st.Summary = fmt.Sprintf("All is well: %d of %d nodes ready, %s running.", st.Counts.NodesReady, st.Counts.Nodes, containers(running))
 	case n == 1:

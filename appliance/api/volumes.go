@@ -125,7 +125,7 @@ func volumeNode(v *state.View, ref string) (*model.Node, error) {
 	}
 	switch len(all) {
 	case 0:
-		return nil, notInitialized()
+		return nil, model.Errorf(model.KindUnavailable, "no_node", "there is no node that could hold a volume")
 	case 1:
 		return all[0], nil
 	}
