@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -230,28 +231,29 @@ func judgeLocal(events []event) []string {
 			faults = append(faults, fmt.Sprintf("client %d had seen index %d and was answered at %d by node %d", r.client, r.seen, r.out.index, r.node))
 			continue
 		}
-		last := uint64(0)
+		// What the client had seen contains these writes to the app.
+		var contained []event
 		for _, w := range events {
 			if w.in.name == r.in.name && w.wrote() && w.out.index <= r.seen {
-				last = max(last, w.out.index)
+				contained = append(contained, w)
 			}
 		}
-		possible := []slot{}
-		if last == 0 {
+		var possible []slot
+		if len(contained) == 0 {
 			possible = append(possible, slot{})
 		}
 		for _, w := range events {
-			// A reply's index is one that the view has at least, so writes after it
-			// may be seen too, if they had begun.
-			if w.in.name == r.in.name && (w.wrote() && w.out.index >= last || w.maybe()) && w.call <= r.finish {
-				possible = append(possible, effect(w.in)...)
+			if w.in.name != r.in.name || !w.wrote() && !w.maybe() || w.call > r.finish {
+				continue
 			}
+			// A reply's index is where the node was by then, so only time says
+			// which of two writes came first.
+			if w.wrote() && slices.ContainsFunc(contained, func(c event) bool { return c.call > w.finish }) {
+				continue // it was written over
+			}
+			possible = append(possible, effect(w.in)...)
 		}
-		ok := false
-		for _, p := range possible {
-			ok = ok || p == r.out.slot
-		}
-		if !ok {
+		if !slices.Contains(possible, r.out.slot) {
 			faults = append(faults, fmt.Sprintf("client %d, who had seen index %d, read %s of %s from node %d at index %d, possible: %v",
 				r.client, r.seen, r.out.slot, r.in.name, r.node, r.out.index, possible))
 		}
