@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -33,6 +32,8 @@ type Config struct {
 	Store    *state.Store
 	Proposer Proposer
 	Log      *slog.Logger
+	// Heartbeats says which nodes live; nil: no node is ever given up.
+	Heartbeats *Heartbeats
 }
 
 // Run runs all loops until ctx, the term, ends. A loop that ends by itself ends
@@ -40,10 +41,13 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) error {
 	log := cfg.Log.With("component", "control")
 	g, ctx := errgroup.WithContext(ctx)
-	d := &deployer{cfg: cfg, log: log, last: map[string]netip.Addr{}}
+	d := newDeployer(cfg, log)
 	g.Go(func() error { return named("deploy", d.run(ctx)) })
 	g.Go(func() error { return named("sweep", sweep(ctx, cfg, log)) })
 	g.Go(func() error { return named("auto-remove", autoRemove(ctx, cfg, log)) })
+	if cfg.Heartbeats != nil {
+		g.Go(func() error { return named("health", health(ctx, cfg, log)) })
+	}
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -109,16 +113,12 @@ const readerTime = 15 * time.Second
 func autoRemove(ctx context.Context, cfg Config, log *slog.Logger) error {
 	read := func(v *state.View) (map[string]time.Time, error) {
 		ended := map[string]time.Time{}
-		for c := range v.Containers() {
-			if !c.Spec.AutoRemove || c.Assign.Remove {
+		for s := range v.Services() {
+			if !s.Spec.Container.AutoRemove { // the others' containers are not even watched
 				continue
 			}
-			at, seen := ended[c.AppID]
-			switch {
-			case c.Status.Phase != model.PhaseExited || c.Status.Task == 0:
-				ended[c.AppID] = time.Time{} // one still runs, or will
-			case !seen || (!at.IsZero() && c.Status.FinishedAt.After(at)):
-				ended[c.AppID] = c.Status.FinishedAt
+			for c := range v.ContainersOfService(s.ID) {
+				noteEnd(ended, c)
 			}
 		}
 		return ended, nil
@@ -158,6 +158,21 @@ func autoRemove(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 }
 
+// noteEnd keeps for each app when the last of its containers ended; zero while
+// one still runs, or will.
+func noteEnd(ended map[string]time.Time, c *model.Container) {
+	if !c.Spec.AutoRemove || c.Assign.Remove {
+		return
+	}
+	at, seen := ended[c.AppID]
+	switch {
+	case c.Status.Phase != model.PhaseExited || c.Status.Task == 0:
+		ended[c.AppID] = time.Time{}
+	case !seen || (!at.IsZero() && c.Status.FinishedAt.After(at)):
+		ended[c.AppID] = c.Status.FinishedAt
+	}
+}
+
 // grace is the time that an app's readers still have.
 type grace struct {
 	ended time.Time // as the agent wrote it down
@@ -192,3 +207,5 @@ func (g graces) turn(ended map[string]time.Time, now time.Time) (due []string, r
 	}
 	return due, rest
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,11 +1,15 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/skerryhq/skerry/appliance/deploy"
 	"github.com/skerryhq/skerry/appliance/ipalloc"
@@ -15,204 +19,497 @@ import (
 	"github.com/skerryhq/skerry/raft/state"
 )
 
+const (
+	// batchMost is how many containers one turn creates at most, so that a huge
+	// deployment is many proposals and not one that blocks everybody's.
+	batchMost = 2000
+	// restMost bounds the rest between two turns: the loop takes at most half of a
+	// core however fast the state changes, and what changes meanwhile is one turn.
+	restMost = 20 * time.Millisecond
+	// usable is how many addresses a block has for containers.
+	usable = 1<<(32-ipalloc.BlockBits) - 2
+	// spare is how many free addresses a node should have at least.
+	spare = 8
+)
+
 // deployer makes every service have the containers it asks for.
 type deployer struct {
 	cfg  Config
 	log  *slog.Logger
+	know *cache
 	last map[string]netip.Addr // node id -> address given most recently
 }
 
-// picture is what one turn of the loop looks at.
-type picture struct {
-	cluster    *model.Cluster
-	nodes      []*model.Node
-	services   []*model.Service
-	containers map[string][]*model.Container // by service id
-	names      map[string]bool               // tenant id + "/" + container name
-	addresses  map[netip.Addr]bool
-	volumes    map[string]string // volume id -> node id
+func newDeployer(cfg Config, log *slog.Logger) *deployer {
+	return &deployer{cfg: cfg, log: log, know: newCache(), last: map[string]netip.Addr{}}
 }
 
-func look(v *state.View) (*picture, error) {
-	p := &picture{
-		containers: map[string][]*model.Container{}, names: map[string]bool{},
-		addresses: map[netip.Addr]bool{}, volumes: map[string]string{},
+// anything reads what the loop depends on, coarsely: its mark says that there
+// is something to look at, the cache finds out what.
+func anything(v *state.View) (bool, error) {
+	for range v.Nodes() {
+		break
 	}
-	p.cluster, _ = v.Cluster()
-	p.nodes = slices.Collect(v.Nodes())
-	p.services = slices.Collect(v.Services())
-	for c := range v.Containers() {
-		p.containers[c.ServiceID] = append(p.containers[c.ServiceID], c)
-		p.names[c.TenantID+"/"+c.Name] = true
-		if c.Assign.Address.IsValid() {
-			p.addresses[c.Assign.Address] = true
-		}
+	for range v.Services() {
+		break
 	}
-	for vol := range v.Volumes() {
-		p.volumes[vol.ID] = vol.NodeID
+	for range v.Containers() {
+		break
 	}
-	return p, nil
+	for range v.Volumes() {
+		break
+	}
+	for range v.Images() {
+		break
+	}
+	for range v.Orphans() {
+		break
+	}
+	_, ok := v.Cluster()
+	return ok, nil
 }
 
 func (d *deployer) run(ctx context.Context) error {
-	return state.Watch(ctx, d.cfg.Store, look, func(ctx context.Context, p *picture) error {
-		if p.cluster == nil {
-			return nil
+	failures := 0
+	for {
+		watching, cancel := context.WithCancel(ctx)
+		_, changed, err := state.Changed(watching, d.cfg.Store, anything)
+		if err != nil {
+			cancel()
+			return err
 		}
-		for {
-			cmds := d.turn(p)
-			if len(cmds) == 0 {
-				return nil
+		began := time.Now()
+		hold := d.know.look(d.cfg.Store.View(), d.untrusted)
+		cmds, more := d.turn()
+		again := time.Duration(0) // not before the next change
+		switch refused, err := d.propose(ctx, cmds); {
+		case ctx.Err() != nil:
+			cancel()
+			return ctx.Err()
+		case err != nil || refused:
+			if err != nil {
+				d.log.Warn("plan not proposed, trying again", "err", err)
 			}
-			err := propose(ctx, d.cfg, d.log, cmds)
-			if err == nil || ctx.Err() != nil {
-				return ctx.Err()
+			failures++
+			again = min(100*time.Millisecond<<min(failures, 6), 5*time.Second)
+		default:
+			failures = 0
+			if more || len(cmds) > 0 {
+				again = time.Nanosecond
 			}
-			d.log.Warn("plan not proposed, trying again", "err", err)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(time.Second):
-			}
-			if p, err = look(d.cfg.Store.View()); err != nil {
+		}
+		if again == 0 || hold > 0 && hold < again {
+			again = hold
+		}
+		err = wait(ctx, changed, again)
+		cancel()
+		if err != nil {
+			return err
+		}
+		if rest := min(time.Since(began), restMost); failures == 0 && rest > time.Millisecond {
+			if err := wait(ctx, nil, rest); err != nil {
 				return err
 			}
 		}
-	})
+	}
 }
 
-// turn plans everything that the picture shows missing.
-func (d *deployer) turn(p *picture) []command.Command {
-	var cmds []command.Command
-	nodes := p.schedulable()
-	var assign []command.AssignItem
-	for _, s := range p.services {
-		have := p.containers[s.ID]
-		plan := deploy.ForService(s, have, func(name string) bool { return p.names[s.TenantID+"/"+name] })
-		for _, c := range have {
-			if slices.Contains(plan.Remove, c.ID) {
-				a := c.Assign
-				a.Remove = true
-				assign = append(assign, command.AssignItem{ID: c.ID, ExpectVersion: command.AnyVersion, Assign: a})
-			} else if c.Assign.NodeID == "" && !c.Assign.Remove && !s.Removing {
-				if item, ok := d.place(p, nodes, s, c); ok {
-					assign = append(assign, item)
-				}
-			}
+// wait sleeps until something changes, but not longer than most if that is not
+// 0.
+func wait(ctx context.Context, changed <-chan struct{}, most time.Duration) error {
+	var late <-chan time.Time
+	if most > 0 {
+		t := time.NewTimer(most)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-changed:
+	case <-late:
+	}
+	return nil
+}
+
+func (d *deployer) untrusted(nodeID string) (time.Duration, int) {
+	if d.cfg.Heartbeats == nil {
+		return 0, 0
+	}
+	return d.cfg.Heartbeats.untrusted(nodeID, time.Now())
+}
+
+// propose sends a turn's commands. Refusals are no errors: the state has moved
+// on, and the services concerned are planned again.
+func (d *deployer) propose(ctx context.Context, cmds []command.Command) (refused bool, err error) {
+	if len(cmds) == 0 {
+		return false, nil
+	}
+	res, err := d.cfg.Proposer.Propose(ctx, cmds...)
+	if len(res.Outcomes) == 0 && err != nil {
+		for id := range d.know.services { // nobody knows what became of them
+			d.know.dirty[id] = true
 		}
-		if s.Removing || len(plan.Create) == 0 {
+		return true, err
+	}
+	for i, o := range res.Outcomes {
+		if o.Err == nil {
 			continue
 		}
-		put := &command.PutContainers{Head: command.By(origin("deploy"))}
-		for _, want := range plan.Create {
-			c := model.Container{ServiceID: s.ID, AppID: s.AppID, Slot: want.Slot, Revision: s.Revision, Spec: s.Spec.Container}
-			c.ID, c.Name = command.NewID(), want.Name
-			c.Status.Phase = model.PhasePending
-			c.Assign = d.assign(p, nodes, s)
-			p.names[s.TenantID+"/"+c.Name] = true
-			put.Containers = append(put.Containers, c)
-		}
-		cmds = append(cmds, put)
-	}
-	if len(assign) > 0 {
-		cmds = append(cmds, &command.AssignContainers{Head: command.By(origin("deploy")), Items: assign})
-	}
-	return append(cmds, d.blocks(p)...)
-}
-
-// schedulable gives the scheduler its nodes.
-func (p *picture) schedulable() []*scheduler.Node {
-	var out []*scheduler.Node
-	for _, n := range p.nodes {
-		s := &scheduler.Node{ID: n.ID, Name: n.Name, EnvironmentID: n.EnvironmentID, Ready: n.Status.Ready, Volumes: map[string]bool{}}
-		if !s.Ready && len(n.Status.Conditions) > 0 {
-			s.NotReady = n.Status.Conditions[0].Message
-		}
-		out = append(out, s)
-	}
-	for _, list := range p.containers {
-		for _, c := range list {
-			for _, n := range out {
-				if n.ID == c.Assign.NodeID && !c.Assign.Remove {
-					n.Containers++
+		refused = true
+		d.log.Debug("proposal refused", "command", cmds[i].Type().Name(), "err", o.Err)
+		switch c := cmds[i].(type) {
+		case *command.PutContainers:
+			d.know.dirty[c.Containers[0].ServiceID] = true
+		case *command.SetServiceStatus:
+			d.know.dirty[c.ServiceID] = true
+		case *command.AssignContainers:
+			for _, item := range c.Items {
+				if k, ok := d.cfg.Store.View().Container(item.ID); ok {
+					d.know.dirty[k.ServiceID] = true
 				}
 			}
+		case *command.EvictContainers:
+			d.know.touch(d.cfg.Store.View(), c.NodeID)
 		}
 	}
-	for vol, nodeID := range p.volumes {
-		for _, n := range out {
-			if n.ID == nodeID {
-				n.Volumes[vol] = true
-			}
+	return refused, nil
+}
+
+// plan is the commands of one turn, in the order in which they are applied.
+type plan struct {
+	evict  map[string][]string // node id -> containers
+	assign []command.Command
+	homes  []command.Command // volumes that get their node
+	put    []command.Command
+	status []command.Command
+	short  map[string]int      // node id -> addresses that it lacks
+	given  map[netip.Addr]bool // in this turn
+	names  map[string]bool     // tenant id + "/" + name, in this turn
+	made   int
+}
+
+// turn plans every dirty service. more says that some are left for another.
+func (d *deployer) turn() (cmds []command.Command, more bool) {
+	k := d.know
+	if k.cluster == nil {
+		return nil, false
+	}
+	p := &plan{evict: map[string][]string{}, short: map[string]int{}, given: map[netip.Addr]bool{}, names: map[string]bool{}}
+	for _, s := range k.order() {
+		if p.made >= batchMost {
+			more = true
+			break
+		}
+		delete(k.dirty, s.ID)
+		delete(k.unmet, s.ID)
+		d.service(p, s)
+	}
+	for _, id := range sortedKeys(p.evict) {
+		cmds = append(cmds, &command.EvictContainers{Head: command.By(origin("deploy")), NodeID: id, IDs: p.evict[id]})
+	}
+	cmds = slices.Concat(cmds, p.assign, p.homes, p.put, p.status, d.blocks(p.short))
+	return cmds, more
+}
+
+// order gives the dirty services in the order of planning: those that want to
+// be near others last.
+func (c *cache) order() []*service {
+	var out []*service
+	for id := range c.dirty {
+		if s := c.services[id]; s != nil {
+			out = append(out, s)
+		} else {
+			delete(c.dirty, id)
 		}
 	}
+	slices.SortFunc(out, func(a, b *service) int {
+		return cmp.Or(cmp.Compare(len(a.Spec.Placement.Affinity), len(b.Spec.Placement.Affinity)), cmp.Compare(a.ID, b.ID))
+	})
 	return out
 }
 
-// assign places a container and gives it an address. Without a node, or
-// without a free address, the assignment says why and is tried again later.
-func (d *deployer) assign(p *picture, nodes []*scheduler.Node, s *model.Service) model.Assignment {
-	req := scheduler.Request{EnvironmentID: s.EnvironmentID}
-	for _, m := range s.Spec.Container.Mounts {
-		if m.VolumeID != "" && p.volumes[m.VolumeID] != "" {
-			req.Volumes = append(req.Volumes, m.VolumeID)
+// service plans one service.
+func (d *deployer) service(p *plan, s *service) {
+	k := d.know
+	todo := deploy.For(deploy.Input{
+		Service: s.Service, Containers: s.containers, Stopped: k.stopped(s.Service),
+		Taken: func(name string) bool {
+			_, taken := k.view.ContainerByName(s.TenantID, name)
+			return taken || p.names[s.TenantID+"/"+name]
+		},
+		Leave: func(c *model.Container) string { return k.leave(s, c) },
+		Bound: k.bound,
+		Down:  func(c *model.Container) bool { n := k.nodes[c.Assign.NodeID]; return n != nil && n.Down() },
+	})
+	for _, c := range s.containers {
+		if slices.Contains(todo.Evict, c.ID) {
+			p.evict[c.Assign.NodeID] = append(p.evict[c.Assign.NodeID], c.ID)
 		}
 	}
-	flat := make([]scheduler.Node, len(nodes))
-	for i, n := range nodes {
-		flat[i] = *n
+	place := placing{d: d, p: p, s: s}
+	items := place.remove(todo.Remove)
+	if len(todo.Evict) == 0 && !s.Removing {
+		items = append(items, place.pending(todo.Remove)...)
+		place.create(todo.Create)
 	}
-	choice := scheduler.Place(req, flat)
-	if choice.NodeID == "" {
-		return model.Assignment{Reason: choice.Reason}
+	if len(items) > 0 {
+		p.assign = append(p.assign, &command.AssignContainers{Head: command.By(origin("deploy")), Items: items})
 	}
-	n := p.nodes[slices.IndexFunc(p.nodes, func(n *model.Node) bool { return n.ID == choice.NodeID })]
-	addr, ok := ipalloc.Next(ipalloc.Node{Blocks: n.Blocks, Last: d.last[n.ID]}, func(a netip.Addr) bool { return p.addresses[a] })
-	if !ok {
-		return model.Assignment{Reason: "every address of " + n.Name + " is taken; the node gets more as long as the pool has any"}
+	if len(todo.Waits) > 0 || place.lacking != "" {
+		k.unmet[s.ID] = true
 	}
-	d.last[n.ID], p.addresses[addr] = addr, true
-	nodes[slices.IndexFunc(nodes, func(x *scheduler.Node) bool { return x.ID == n.ID })].Containers++
-	return model.Assignment{NodeID: n.ID, Address: addr, Reason: choice.Reason}
+	if cmd := place.conditions(todo.Waits); cmd != nil && !s.Removing {
+		p.status = append(p.status, cmd)
+	}
 }
 
-// place tries again for a container that has no node yet; false if nothing is
-// new.
-func (d *deployer) place(p *picture, nodes []*scheduler.Node, s *model.Service, c *model.Container) (command.AssignItem, bool) {
-	a := d.assign(p, nodes, s)
-	return command.AssignItem{ID: c.ID, ExpectVersion: c.Version, Assign: a}, a != c.Assign
+func (c *cache) stopped(s *model.Service) bool {
+	a, ok := c.view.App(s.AppID)
+	return s.Stopped || ok && a.Spec.Stopped
 }
 
-// blocks gives nodes that run short of addresses another block.
-func (d *deployer) blocks(p *picture) []command.Command {
+// leave says why a container may not stay on its node; empty if it may.
+func (c *cache) leave(s *service, k *model.Container) string {
+	n := c.nodes[k.Assign.NodeID]
+	switch {
+	case n == nil:
+		return ""
+	case drains(n):
+		return "node " + n.Name + " is drained"
+	case n.EnvironmentID != s.EnvironmentID:
+		return "node " + n.Name + " belongs to another environment"
+	}
+	return c.board.Misplaced(s.constraints, n.ID)
+}
+
+// bound says what keeps a container on its node; empty if nothing does.
+func (c *cache) bound(k *model.Container) string {
+	for _, m := range k.Spec.Mounts {
+		if vol := c.volumes[m.VolumeID]; vol != nil && local(vol) && vol.NodeID == k.Assign.NodeID {
+			return boundBy(vol, c.nodes[vol.NodeID])
+		}
+	}
+	return ""
+}
+
+func boundBy(vol *model.Volume, n *model.Node) string {
+	name := vol.NodeID
+	if n != nil {
+		name = n.Name
+	}
+	return fmt.Sprintf("it waits for node %s, which holds its volume %s", name, vol.Name)
+}
+
+// placing places the containers of one service.
+type placing struct {
+	d       *deployer
+	p       *plan
+	s       *service
+	run     *scheduler.Run
+	lacking string // why a replica has no node
+	missing int    // replicas without one
+}
+
+// remove marks containers as to be removed.
+func (w *placing) remove(ids []string) (items []command.AssignItem) {
+	for _, c := range w.s.containers {
+		if slices.Contains(ids, c.ID) {
+			a := c.Assign
+			a.Remove = true
+			items = append(items, command.AssignItem{ID: c.ID, ExpectVersion: command.AnyVersion, Assign: a})
+		}
+	}
+	return items
+}
+
+// pending tries again for containers that have no node yet.
+func (w *placing) pending(going []string) (items []command.AssignItem) {
+	for _, c := range w.s.containers {
+		if c.Assign.NodeID != "" || c.Assign.Remove || slices.Contains(going, c.ID) {
+			continue
+		}
+		a, ok := w.next()
+		if ok && (a.NodeID != "" || !sameWords(a.Reason, c.Assign.Reason)) {
+			items = append(items, command.AssignItem{ID: c.ID, ExpectVersion: c.Version, Assign: a})
+		}
+	}
+	return items
+}
+
+// sameWords compares sentences but for their numbers, which change all the time.
+func sameWords(a, b string) bool {
+	bare := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if unicode.IsDigit(r) || r == '.' {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	return a == b || bare(a) == bare(b)
+}
+
+// create makes the containers that are missing.
+func (w *placing) create(wanted []deploy.Create) {
+	put := &command.PutContainers{Head: command.By(origin("deploy"))}
+	for _, want := range wanted {
+		a, ok := w.next()
+		if !ok {
+			w.d.know.dirty[w.s.ID] = true // its node gets a block of addresses first
+			continue
+		}
+		c := model.Container{ServiceID: w.s.ID, AppID: w.s.AppID, Slot: want.Slot, Revision: w.s.Revision, Spec: w.s.Spec.Container, Assign: a}
+		c.ID, c.Name = command.NewID(), want.Name
+		c.Status.Phase = model.PhasePending
+		w.p.names[w.s.TenantID+"/"+c.Name] = true
+		put.Containers = append(put.Containers, c)
+	}
+	if len(put.Containers) > 0 {
+		w.p.put = append(w.p.put, put)
+		w.p.made += len(put.Containers)
+	}
+}
+
+// next places one replica and gives it an address. It reports false when a node
+// was found but waits for addresses; the replica is tried again in the next
+// turn. Without any node the assignment says why.
+func (w *placing) next() (model.Assignment, bool) {
+	k := w.d.know
+	for {
+		if w.run == nil {
+			w.run = k.board.Run(k.request(w.s))
+		}
+		choice := w.run.Next()
+		if choice.NodeID == "" {
+			w.lacking = choice.Reason
+			w.missing++
+			return model.Assignment{Reason: choice.Reason}, true
+		}
+		n := k.nodes[choice.NodeID]
+		addr, ok := ipalloc.Next(ipalloc.Node{Blocks: n.Blocks, Last: w.d.last[n.ID]}, func(a netip.Addr) bool {
+			return w.p.given[a] || k.view.AddressTaken(a)
+		})
+		if !ok && w.d.poolLeft() {
+			w.p.short[n.ID]++
+			w.s.placed(n.ID) // until the next look, so that others see it as taken
+			return model.Assignment{}, false
+		}
+		if !ok {
+			w.run.Refuse(n.ID)
+			continue
+		}
+		w.d.last[n.ID], w.p.given[addr] = addr, true
+		w.s.placed(n.ID)
+		w.home(n.ID)
+		return model.Assignment{NodeID: n.ID, Address: addr, Reason: choice.Reason}, true
+	}
+}
+
+// home gives the volumes that have no node yet the one of their first container.
+func (w *placing) home(nodeID string) {
+	k := w.d.know
+	for _, m := range w.s.Spec.Container.Mounts {
+		vol := k.volumes[m.VolumeID]
+		if vol == nil || !local(vol) || vol.NodeID != "" {
+			continue
+		}
+		mine := *vol
+		mine.NodeID = nodeID
+		w.p.homes = append(w.p.homes, &command.PutVolume{Head: command.By(origin("deploy")), Volume: mine, ExpectVersion: vol.Version})
+		k.volumes[vol.ID], k.volMark = &mine, state.Mark{}
+		w.run = nil // from now on it is bound
+	}
+}
+
+// conditions says what the service lacks; nil if it says so already.
+func (w *placing) conditions(waits []deploy.Wait) command.Command {
+	var now []model.Condition
+	if w.missing > 0 {
+		now = append(now, model.Condition{Type: "Placed", Reason: "NoNodeFits", Message: count(w.missing, "replica") + " without a node: " + w.lacking})
+	}
+	const most = 3
+	for i, wait := range waits {
+		if i == most {
+			now = append(now, model.Condition{Type: "Moved", Reason: "Waits", Message: count(len(waits)-most, "more container") + " as well"})
+			break
+		}
+		now = append(now, model.Condition{Type: "Moved", Reason: "Waits", Message: wait.Name + ": " + wait.Reason})
+	}
+	was := w.s.Status.Conditions
+	if slices.EqualFunc(was, now, func(a, b model.Condition) bool {
+		return a.Type == b.Type && a.Reason == b.Reason && sameWords(a.Message, b.Message)
+	}) {
+		return nil
+	}
+	for i := range now {
+		now[i].Since = time.Now().UTC()
+		for _, c := range was {
+			if c.Type == now[i].Type && c.Reason == now[i].Reason && sameWords(c.Message, now[i].Message) {
+				now[i].Since = c.Since
+			}
+		}
+	}
+	return &command.SetServiceStatus{Head: command.By(origin("deploy")), ServiceID: w.s.ID, Conditions: now}
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// poolLeft says whether the pool has a block that no node has.
+func (d *deployer) poolLeft() bool {
+	pool := d.know.cluster.Pool
+	if !pool.IsValid() {
+		return false
+	}
+	blocks := 0
+	for _, n := range d.know.nodes {
+		blocks += len(n.Blocks)
+	}
+	return blocks < 1<<max(0, ipalloc.BlockBits-pool.Bits())
+}
+
+// blocks gives nodes that run short of addresses more of them.
+func (d *deployer) blocks(short map[string]int) []command.Command {
 	var cmds []command.Command
-	taken := map[netip.Prefix]bool{}
-	for _, n := range p.nodes {
-		for _, b := range n.Blocks {
-			taken[b] = true
+	var taken map[netip.Prefix]bool // made when it is needed
+	k := d.know
+	for _, id := range sortedKeys(k.nodes) {
+		n := k.nodes[id]
+		_, used := k.board.Used(id)
+		free := len(n.Blocks)*usable - used - k.orphans[id]
+		want := 0
+		if free < spare || short[id] > 0 {
+			want = 1 + short[id]/usable
 		}
-	}
-	for _, n := range p.nodes {
-		const spare = 8 // fewer free ones than this is short
-		free := 0
-		for _, b := range n.Blocks {
-			for a := b.Masked().Addr().Next(); b.Contains(a.Next()) && free < spare; a = a.Next() {
-				if !p.addresses[a] {
-					free++
+		if want == 0 {
+			continue
+		}
+		if taken == nil {
+			taken = map[netip.Prefix]bool{}
+			for _, other := range k.nodes {
+				for _, b := range other.Blocks {
+					taken[b] = true
 				}
 			}
 		}
-		if free >= spare {
-			continue
-		}
-		b, ok := ipalloc.NextBlock(p.cluster.Pool, func(b netip.Prefix) bool { return taken[b] })
-		if !ok {
-			continue // Assign.Reason on the containers says that addresses have run out
-		}
-		taken[b] = true
 		more := *n
-		more.Blocks = append(slices.Clone(n.Blocks), b)
-		cmds = append(cmds, &command.PutNode{Head: command.By(origin("deploy")), Node: more, ExpectVersion: n.Version})
+		more.Blocks = slices.Clone(n.Blocks)
+		for range want {
+			b, ok := ipalloc.NextBlock(k.cluster.Pool, func(b netip.Prefix) bool { return taken[b] })
+			if !ok {
+				break // the assignments say that addresses have run out
+			}
+			taken[b] = true
+			more.Blocks = append(more.Blocks, b)
+		}
+		if len(more.Blocks) > len(n.Blocks) {
+			cmds = append(cmds, &command.PutNode{Head: command.By(origin("deploy")), Node: more, ExpectVersion: n.Version})
+		}
 	}
 	return cmds
 }

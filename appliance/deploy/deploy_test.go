@@ -50,7 +50,7 @@ func TestForService(t *testing.T) {
 		{"no replicas", service(0, 1), []*model.Container{container(1, 1, run)}, deploy.Plan{Remove: []string{"c1"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := deploy.ForService(c.svc, c.have, free); !reflect.DeepEqual(got, c.want) {
+			if got := deploy.For(deploy.Input{Service: c.svc, Containers: c.have, Taken: free}); !reflect.DeepEqual(got, c.want) {
 				t.Fatalf("got %+v, want %+v", got, c.want)
 			}
 		})
@@ -87,7 +87,7 @@ func TestUpdateConverges(t *testing.T) {
 			if turn > 100 {
 				t.Fatalf("does not converge: %d containers left", len(have))
 			}
-			p := deploy.ForService(s, have, free)
+			p := deploy.For(deploy.Input{Service: s, Containers: have, Taken: free})
 			serving := 0
 			for _, id := range p.Remove {
 				for _, c := range have {

@@ -142,8 +142,17 @@ func (t *tx) checkAssignment(id string, a model.Assignment) *model.Error {
 			return notFound("node", a.NodeID)
 		}
 	}
-	if other, taken := t.v.ContainerByAddress(a.Address); taken && other.ID != id {
-		return model.Errorf(model.KindConflict, "address_taken", "the address %s belongs to container %s", a.Address, other.Name)
+	if !a.Address.IsValid() {
+		return nil
+	}
+	if row, taken := first[address](&t.v, tabAddresses, idxID, a.Address.AsSlice()); taken && row.ContainerID != id {
+		name := row.ContainerID
+		if other, ok := t.v.Container(row.ContainerID); ok {
+			name = other.Name
+		} else if o, ok := t.v.Orphan(row.ContainerID); ok {
+			name = o.Name + ", which its node has not confirmed gone"
+		}
+		return model.Errorf(model.KindConflict, "address_taken", "the address %s belongs to container %s", a.Address, name)
 	}
 	return nil
 }

@@ -17,10 +17,17 @@ func (t *tx) putVolume(c *command.PutVolume) *model.Error {
 	switch {
 	case n.Name != old.Name:
 		return model.Errorf(model.KindInvalid, "name_fixed", "volume %s keeps its name", old.Name).At("name")
-	case n.TenantID != "" && n.TenantID != old.TenantID || n.NodeID != "" && n.NodeID != old.NodeID:
+	case n.TenantID != "" && n.TenantID != old.TenantID || n.NodeID != "" && n.NodeID != old.NodeID && old.NodeID != "":
 		return model.Errorf(model.KindInvalid, "volume_fixed", "volume %s stays with its tenant and its node", old.Name)
 	}
-	n.Meta, n.TenantID, n.NodeID = old.Meta, old.TenantID, old.NodeID
+	if n.NodeID != "" && old.NodeID == "" { // the first container that mounts it decides
+		if _, ok := t.v.Node(n.NodeID); !ok {
+			return notFound("node", n.NodeID).At("nodeId")
+		}
+	} else {
+		n.NodeID = old.NodeID
+	}
+	n.Meta, n.TenantID = old.Meta, old.TenantID
 	t.updated(&n.Meta)
 	t.replace(tabVolumes, old, &n)
 	return nil

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"iter"
+	"net/netip"
 
 	"github.com/skerryhq/skerry/raft/model"
 )
@@ -49,4 +50,11 @@ func (v *View) Orphans() iter.Seq[*model.Orphan] {
 // OrphansOf walks the containers of a node that were given up.
 func (v *View) OrphansOf(nodeID string) iter.Seq[*model.Orphan] {
 	return under[model.Orphan](v, tabOrphans, idxNode, key(nodeID))
+}
+
+// AddressTaken says whether a container, or one that was given up and not yet
+// confirmed gone, has an address.
+func (v *View) AddressTaken(a netip.Addr) bool {
+	_, taken := first[address](v, tabAddresses, idxID, a.AsSlice())
+	return taken
 }

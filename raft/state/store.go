@@ -53,7 +53,8 @@ func newGeneration() *generation {
 
 // View takes a consistent snapshot, which costs next to nothing.
 func (s *Store) View() *View {
-	return &View{txn: s.cur.Load().db.Txn(false)}
+	g := s.cur.Load()
+	return &View{txn: g.db.Txn(false), gone: g.abandoned}
 }
 
 // FeatureLevel is View().FeatureLevel() for every proposal to ask, without a view.

@@ -16,6 +16,8 @@ import (
 type View struct {
 	txn *memdb.Txn
 	ws  memdb.WatchSet // nil unless Watch made this view
+	// gone is closed when a Restore replaces the state that the view is of.
+	gone <-chan struct{}
 }
 
 // Scope says whose objects a query may see. The zero Scope sees nothing.
