@@ -40,7 +40,7 @@ func openStores(cfg Config) (Stores, error) {
 	if err != nil {
 		return fail(fmt.Errorf("open snapshots in %s: %w", dir, err))
 	}
-	first, err := verifyLog(db, path, cfg.Version)
+	first, err := verifyLog(db, db, path, cfg.Version)
 	if err != nil {
 		return fail(err)
 	}
@@ -86,6 +86,6 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 // damaged is the sentence for a file that cannot be read.
 func damaged(path string, cause error) error {
 	return &model.Error{Kind: model.KindUnavailable, Code: "data_damaged",
-		Detail: fmt.Sprintf("%s is damaged; keep a copy of it, then restore a backup with `skerry backup restore`, or, if other members are alive, run `skerry reset --data` and join this node again", path),
+		Detail: fmt.Sprintf("%s is damaged; if other members are alive, `skerry join --rejoin HOST:7443` fetches everything from one of them and keeps what is here aside; otherwise restore a backup with `skerry backup restore`", path),
 		Err:    cause}
 }

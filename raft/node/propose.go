@@ -39,7 +39,7 @@ type proposal struct {
 	envelopes [][]byte
 	copies    []command.Command // what decoding the envelopes gives; nil if that is to be done
 	size      int
-	level     uint64 // feature level that the commands need
+	level     uint64     // feature level that the commands need
 	done      chan reply // has room for the one reply
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
@@ -73,11 +74,18 @@ func readAll(tx *bbolt.Tx) error {
 	return err
 }
 
-// verifyLog reads every entry: none may be missing, and this binary must know
-// every command. path names the file in sentences.
-func verifyLog(logs raft.LogStore, path, version string) (first uint64, err error) {
+// keyTerm is where raft keeps its term.
+var keyTerm = []byte("CurrentTerm")
+
+// verifyLog reads every entry: none may be missing, their terms must rise, and
+// this binary must know every command. path names the file in sentences.
+func verifyLog(logs raft.LogStore, stable raft.StableStore, path, version string) (first uint64, err error) {
 	err = guard(func() error {
-		var last uint64
+		var last, term uint64
+		newest, err := stable.GetUint64(keyTerm)
+		if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+			return fmt.Errorf("the term: %w", err)
+		}
 		if first, err = logs.FirstIndex(); err != nil {
 			return err
 		}
@@ -92,8 +100,21 @@ func verifyLog(logs raft.LogStore, path, version string) (first uint64, err erro
 			if l.Index != i {
 				return fmt.Errorf("entry %d says that it is %d", i, l.Index)
 			}
-			if l.Type != raft.LogCommand {
+			if l.Term < term || l.Term > newest {
+				return fmt.Errorf("entry %d of term %d lies behind term %d, and the newest term is %d", i, l.Term, term, newest)
+			}
+			term = l.Term
+			switch l.Type {
+			case raft.LogCommand:
+			case raft.LogConfiguration:
+				if c := raft.DecodeConfiguration(l.Data); len(c.Servers) == 0 { // it panics if it cannot, which guard catches
+					return fmt.Errorf("entry %d is a list of no members", i)
+				}
 				continue
+			case raft.LogNoop, raft.LogBarrier:
+				continue
+			default:
+				return fmt.Errorf("entry %d is of the unknown kind %d", i, l.Type)
 			}
 			if err := command.CheckEntry(l.Data); err != nil {
 				return fmt.Errorf("entry %d: %w", i, err)
