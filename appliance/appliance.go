@@ -147,7 +147,7 @@ func (a *Appliance) open(ctx context.Context) (*parts, error) {
 	if p.authority, err = pki.OpenAuthority(keys, p.box, time.Now()); err != nil {
 		return p, err
 	}
-	if p.certs, err = pki.OpenCertificates(keys, cfg.Name, func() []string { return hostNames(cfg) }, p.authority, a.log.With("component", "pki")); err != nil {
+	if p.certs, err = pki.OpenCertificates(pki.Config{Dir: keys, ID: p.identity.ID, Hosts: func() []string { return hostNames(cfg) }, Log: a.log.With("component", "pki")}, p.authority); err != nil {
 		return p, err
 	}
 	p.engine = engine.Config{Root: filepath.Join(cfg.DataDir, "engine"), RunDir: cfg.RunDir, BinDir: cfg.EngineDir}

@@ -22,7 +22,7 @@ type registryParts struct {
 // newRegistry connects the registry. mirror may be nil.
 func newRegistry(cfg config.Config, p *parts, mirror registry.Mirror, log *slog.Logger) (registryParts, error) {
 	out := registryParts{people: access.NewPeople(p.node), recorder: access.NewRecorder(p.node, log)}
-	key, err := p.authority.Derive(auth.KeyPurpose)
+	key, err := p.box.Derive(auth.KeyPurpose)
 	if err != nil {
 		return out, fmt.Errorf("derive the key of registry tokens: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +33,7 @@ func testTLS(t testing.TB) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certs, err := pki.OpenCertificates(dir, "one", func() []string { return []string{"127.0.0.1", "localhost"} }, ca, slog.New(slog.DiscardHandler))
+	certs, err := pki.OpenCertificates(pki.Config{Dir: dir, ID: "one", Hosts: func() []string { return []string{"127.0.0.1", "localhost"} }}, ca)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,8 @@
 package pki
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -19,15 +17,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync/atomic"
 	"time"
 )
+
+// authorityPurpose is the purpose under which an authority's key is sealed, on
+// disk and in the state.
+const authorityPurpose = "ca-key"
 
 const (
 	caLife   = 10 * 365 * 24 * time.Hour
@@ -45,43 +43,27 @@ type Authority struct {
 
 // Fingerprint is "sha256:" and the hex digest of the certificate, the form
 // that people compare and `skerry login --ca-fingerprint` takes.
-func (a *Authority) Fingerprint() string {
-	sum := sha256.Sum256(a.cert.Raw)
+func (a *Authority) Fingerprint() string { return Fingerprint(a.cert) }
+
+// Fingerprint is "sha256:" and the hex digest of a certificate.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Derive makes a secret of 32 bytes for a purpose, such as "registry token",
-// from the authority's key: the same on every member, and no way back to the key.
-func (a *Authority) Derive(purpose string) ([]byte, error) {
-	secret, err := a.key.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("derive a secret for %s: %w", purpose, err)
-	}
-	key, err := hkdf.Key(sha256.New, secret, nil, "skerry "+purpose, 32)
-	if err != nil {
-		return nil, fmt.Errorf("derive a secret for %s: %w", purpose, err)
-	}
-	return key, nil
-}
+// Pin is the raw sha256 of the authority's certificate, which join tokens carry.
+func (a *Authority) Pin() [sha256.Size]byte { return sha256.Sum256(a.cert.Raw) }
 
 // OpenAuthority reads the authority from dir (ca.crt, ca.key sealed by box), and
 // makes one when there is none.
 func OpenAuthority(dir string, box *Box, now time.Time) (*Authority, error) {
 	certPEM, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
 	if errors.Is(err, fs.ErrNotExist) {
-		a, err := newAuthority(now)
+		a, err := NewAuthority(now)
 		if err != nil {
 			return nil, err
 		}
-		sealed, err := box.Seal("ca-key", a.KeyPEM)
-		if err != nil {
-			return nil, err
-		}
-		// The key first: a certificate without its key would be taken for a whole one.
-		if err := writeFile(filepath.Join(dir, "ca.key"), sealed); err != nil {
-			return nil, err
-		}
-		return a, writeFile(filepath.Join(dir, "ca.crt"), a.CertPEM)
+		return a, a.save(dir, box)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the CA: %w", err)
@@ -90,11 +72,24 @@ func OpenAuthority(dir string, box *Box, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the CA's key: %w", err)
 	}
-	keyPEM, err := box.Open("ca-key", sealed)
+	keyPEM, err := box.Open(authorityPurpose, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "ca.key"), err)
 	}
 	return LoadAuthority(certPEM, keyPEM)
+}
+
+// save writes the authority where OpenAuthority finds it.
+func (a *Authority) save(dir string, box *Box) error {
+	sealed, err := box.Seal(authorityPurpose, a.KeyPEM)
+	if err != nil {
+		return err
+	}
+	// The key first: a certificate without its key would be taken for a whole one.
+	if err := writeFile(filepath.Join(dir, "ca.key"), sealed); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, "ca.crt"), a.CertPEM)
 }
 
 // LoadAuthority makes an Authority of its PEM forms.
@@ -110,7 +105,9 @@ func LoadAuthority(certPEM, keyPEM []byte) (*Authority, error) {
 	return &Authority{CertPEM: certPEM, KeyPEM: keyPEM, cert: pair.Leaf, key: key}, nil
 }
 
-func newAuthority(now time.Time) (*Authority, error) {
+// NewAuthority makes an authority of its own, good for ten years: the first one
+// of a cluster, or the one that replaces it.
+func NewAuthority(now time.Time) (*Authority, error) {
 	key, keyPEM, err := newKey()
 	if err != nil {
 		return nil, err
@@ -134,132 +131,6 @@ func newAuthority(now time.Time) (*Authority, error) {
 		return nil, fmt.Errorf("make the CA: %w", err)
 	}
 	return LoadAuthority(encode("CERTIFICATE", der), keyPEM)
-}
-
-// Issue makes a server and client certificate for the given names and
-// addresses, good for 90 days.
-func (a *Authority) Issue(name string, hosts []string, now time.Time) (*tls.Certificate, error) {
-	certPEM, keyPEM, err := a.issue(name, hosts, now)
-	if err != nil {
-		return nil, err
-	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	return &pair, err
-}
-
-func (a *Authority) issue(name string, hosts []string, now time.Time) (certPEM, keyPEM []byte, err error) {
-	key, keyPEM, err := newKey()
-	if err != nil {
-		return nil, nil, err
-	}
-	serial, err := newSerial()
-	if err != nil {
-		return nil, nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: name, Organization: []string{"Skerry"}},
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(nodeLife),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, h)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("issue a certificate for %s: %w", name, err)
-	}
-	return append(encode("CERTIFICATE", der), a.CertPEM...), keyPEM, nil
-}
-
-// Certificates serves the node's certificate, which it renews in time, and the
-// uploaded one.
-type Certificates struct {
-	dir   string
-	name  string
-	hosts func() []string
-	ca    *Authority
-	log   *slog.Logger
-	now   atomic.Pointer[tls.Certificate]
-	// uploaded is what people had made; nil: nothing.
-	uploaded atomic.Pointer[Uploaded]
-}
-
-// OpenCertificates reads the node's certificate from dir (node.crt, node.key)
-// and issues a new one when there is none, when it nears its end, when the
-// names have changed, or when it is of another authority. hosts gives the
-// names and addresses that it must cover.
-func OpenCertificates(dir, name string, hosts func() []string, ca *Authority, log *slog.Logger) (*Certificates, error) {
-	c := &Certificates{dir: dir, name: name, hosts: hosts, ca: ca, log: log}
-	if pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "node.crt"), filepath.Join(dir, "node.key")); err == nil {
-		c.now.Store(&pair)
-	}
-	return c, c.Refresh(time.Now())
-}
-
-// Refresh renews the certificate where that is due. Calling it again is free.
-func (c *Certificates) Refresh(now time.Time) error {
-	hosts := slices.Compact(slices.Sorted(slices.Values(c.hosts())))
-	if pair := c.now.Load(); pair != nil && c.good(pair.Leaf, hosts, now) {
-		return nil
-	}
-	certPEM, keyPEM, err := c.ca.issue(c.name, hosts, now)
-	if err != nil {
-		return err
-	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return fmt.Errorf("node certificate: %w", err)
-	}
-	if err := writeFile(filepath.Join(c.dir, "node.key"), keyPEM); err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(c.dir, "node.crt"), certPEM); err != nil {
-		return err
-	}
-	c.now.Store(&pair)
-	c.log.Info("node certificate issued", "hosts", hosts, "not_after", pair.Leaf.NotAfter)
-	return nil
-}
-
-func (c *Certificates) good(leaf *x509.Certificate, hosts []string, now time.Time) bool {
-	if leaf == nil || leaf.CheckSignatureFrom(c.ca.cert) != nil || now.After(leaf.NotAfter.Add(-nodeLife/3)) || now.Before(leaf.NotBefore) {
-		return false
-	}
-	return !slices.ContainsFunc(hosts, func(h string) bool { return leaf.VerifyHostname(h) != nil })
-}
-
-// Run looks after the certificate until ctx ends.
-func (c *Certificates) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if err := c.Refresh(now); err != nil {
-				c.log.Warn("node certificate not renewed, trying again in a minute", "err", err)
-			}
-		}
-	}
-}
-
-// ServerTLS is the configuration of the 7443 listener.
-func (c *Certificates) ServerTLS() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.choose(hello, time.Now()), nil
-		},
-	}
 }
 
 func newKey() (*ecdsa.PrivateKey, []byte, error) {

@@ -76,7 +76,7 @@ func TestCertificatesFollowNamesAndTime(t *testing.T) {
 
 	hosts := []string{"localhost", "127.0.0.1"}
 	log := slog.New(slog.DiscardHandler)
-	certs, err := pki.OpenCertificates(dir, "n1", func() []string { return hosts }, ca, log)
+	certs, err := pki.OpenCertificates(pki.Config{Dir: dir, ID: "n1", Hosts: func() []string { return hosts }, Log: log}, ca)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,18 +95,18 @@ func TestCertificatesFollowNamesAndTime(t *testing.T) {
 		return c.Leaf.SerialNumber.String()
 	}
 	first := serial()
-	if err := certs.Refresh(time.Now()); err != nil || serial() != first {
+	if err := certs.Refresh(t.Context(), time.Now()); err != nil || serial() != first {
 		t.Fatalf("a good certificate was replaced: %v", err)
 	}
 	hosts = append(hosts, "10.0.0.7", "cloud.example")
-	if err := certs.Refresh(time.Now()); err != nil {
+	if err := certs.Refresh(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	second := serial()
 	if second == first {
 		t.Fatal("new names did not make a new certificate")
 	}
-	if err := certs.Refresh(time.Now().Add(70 * 24 * time.Hour)); err != nil {
+	if err := certs.Refresh(t.Context(), time.Now().Add(70 * 24 * time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if c, _ := certs.ServerTLS().GetCertificate(nil); c.Leaf.SerialNumber.String() == second {
@@ -117,18 +117,14 @@ func TestCertificatesFollowNamesAndTime(t *testing.T) {
 // TestDerive holds that a derived secret is the same after every start and tells
 // nothing about another purpose's.
 func TestDerive(t *testing.T) {
-	box, err := pki.OpenBox(filepath.Join(t.TempDir(), "seal.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
+	path := filepath.Join(t.TempDir(), "seal.key")
 	var seen [][]byte
 	for _, purpose := range []string{"one", "one", "two"} {
-		ca, err := pki.OpenAuthority(dir, box, time.Now())
+		box, err := pki.OpenBox(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		key, err := ca.Derive(purpose)
+		key, err := box.Derive(purpose)
 		if err != nil || len(key) != 32 {
 			t.Fatalf("%d bytes, %v", len(key), err)
 		}
@@ -137,11 +133,11 @@ func TestDerive(t *testing.T) {
 	if !bytes.Equal(seen[0], seen[1]) || bytes.Equal(seen[0], seen[2]) {
 		t.Error("the secrets are not one for each purpose")
 	}
-	other, err := pki.OpenAuthority(t.TempDir(), box, time.Now())
+	other, err := pki.OpenBox(filepath.Join(t.TempDir(), "seal.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if key, err := other.Derive("one"); err != nil || bytes.Equal(key, seen[0]) {
-		t.Errorf("another authority gives the same secret: %v", err)
+		t.Errorf("another seal key gives the same secret: %v", err)
 	}
 }

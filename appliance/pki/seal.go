@@ -1,9 +1,12 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +28,22 @@ var ErrSeal = errors.New("the sealed value does not open with this node's seal k
 // concurrent use.
 type Box struct {
 	aead cipher.AEAD
+	key  []byte
+}
+
+// Key is the seal key itself, for a member that joins over a verified channel,
+// and for nobody else.
+func (b *Box) Key() []byte { return bytes.Clone(b.key) }
+
+// Derive makes a secret of 32 bytes for a purpose, such as "registry token",
+// from the seal key: the same on every member, whatever authority issues, and no
+// way back to the key.
+func (b *Box) Derive(purpose string) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, b.key, nil, "skerry "+purpose, 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive a secret for %s: %w", purpose, err)
+	}
+	return key, nil
 }
 
 // OpenBox reads the seal key (32 bytes, mode 0600) from path, and makes one
@@ -53,7 +72,7 @@ func OpenBox(path string) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal key: %w", err)
 	}
-	return &Box{aead: aead}, nil
+	return &Box{aead: aead, key: key}, nil
 }
 
 // Seal encrypts plain for a purpose, such as "ca-key".

@@ -13,7 +13,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net"
 	"path/filepath"
@@ -226,7 +225,7 @@ func TestUploadedIsServedWhereItCoversTheName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certs, err := pki.OpenCertificates(dir, "n1", func() []string { return []string{"n1", "127.0.0.1"} }, ca, slog.New(slog.DiscardHandler))
+	certs, err := pki.OpenCertificates(pki.Config{Dir: dir, ID: "n1", Hosts: func() []string { return []string{"n1", "127.0.0.1"} }}, ca)
 	if err != nil {
 		t.Fatal(err)
 	}

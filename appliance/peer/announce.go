@@ -1,0 +1,325 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/skerryhq/skerry/raft/model"
+)
+
+const (
+	addressEvery  = 2 * time.Second  // how often the own address is looked at
+	exchangeEvery = 30 * time.Second // how often the whole book is fetched from some member
+	tellTimeout   = 5 * time.Second
+	tellAgain     = 8 * time.Second // at most, between attempts to tell a node
+	tellAtOnce    = 16              // nodes
+	askAtOnce     = 5               // nodes
+	maxBook       = 16 << 20        // bytes
+	maxAnnounce   = 64 << 10        // bytes
+)
+
+// acknowledged is the answer to an announcement: the newest one of that node
+// that is known there.
+type acknowledged struct {
+	Seq uint64 `json:"seq"`
+}
+
+// telling is how far one other node has been told of this node's address.
+type telling struct {
+	seq   uint64 // that it acknowledged
+	wait  time.Duration
+	again time.Time
+}
+
+// announcer tells the other nodes where this one is.
+type announcer struct {
+	s    *Server
+	told map[string]*telling
+	own  Announcement // Seq 0: none yet
+	last string       // the address seen last, to tell a change from a start
+}
+
+// announceLoop tells all other nodes where this node is, at the start and
+// whenever that changes, each until it has acknowledged.
+func (s *Server) announceLoop(ctx context.Context) {
+	a := &announcer{s: s, told: map[string]*telling{}}
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { s.relayLoop(ctx) })
+	exchange := time.Now().Add(time.Duration(rand.Int64N(int64(exchangeEvery))))
+	for {
+		a.step(ctx)
+		if time.Now().After(exchange) {
+			exchange = time.Now().Add(exchangeEvery)
+			background.Go(func() { s.exchange(ctx) })
+		}
+		if !pause(ctx, addressEvery) {
+			return
+		}
+	}
+}
+
+// step looks at the address and tells whoever has not acknowledged it.
+func (a *announcer) step(ctx context.Context) {
+	s := a.s
+	s.peers.uprooted()
+	if id, _ := s.cfg.Directory.Cluster(); id == "" {
+		return
+	}
+	address := s.cfg.Advertise()
+	if a.own.Seq == 0 {
+		for _, kept := range s.book.page().Announcements {
+			if kept.NodeID == s.cfg.NodeID {
+				a.own = kept
+			}
+		}
+	}
+	if address != "" && (a.own.Seq == 0 || a.own.Address != address || !bytes.Equal(a.own.Chain, chainOf(s.cfg.Certs.Node()))) {
+		if a.own.Address != address {
+			s.log.Info("this node's address is told to the others", "address", address, "before", a.own.Address)
+		}
+		a.renew(address, 0)
+	}
+	if a.own.Seq == 0 {
+		return
+	}
+	if floor := a.tell(ctx); floor > a.own.Seq {
+		a.renew(a.own.Address, floor) // the file was lost: others know later ones
+		a.tell(ctx)
+	}
+}
+
+func (a *announcer) renew(address string, floor uint64) {
+	own, err := a.s.book.announce(address, floor, time.Now())
+	if err != nil {
+		a.s.log.Warn("the address book was not written", "err", err)
+	}
+	a.own = own
+	for _, t := range a.told {
+		t.wait, t.again = 0, time.Time{}
+	}
+}
+
+// tell tells the nodes that have not acknowledged and are due. It gives the
+// highest sequence number of this node's that any of them knows.
+func (a *announcer) tell(ctx context.Context) (floor uint64) {
+	body, err := json.Marshal(a.own)
+	if err != nil {
+		return 0
+	}
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	slots := make(chan struct{}, tellAtOnce)
+	for _, n := range a.s.peers.known() {
+		t := a.told[n.ID]
+		if t == nil {
+			t = &telling{}
+			a.told[n.ID] = t
+		}
+		if t.seq >= a.own.Seq || time.Now().Before(t.again) {
+			continue
+		}
+		slots <- struct{}{}
+		work.Go(func() {
+			defer func() { <-slots }()
+			seq, err := a.s.peers.announceTo(ctx, n.ID, body)
+			if err != nil {
+				t.wait = min(max(2*t.wait, addressEvery), tellAgain)
+				t.again = time.Now().Add(t.wait)
+				a.s.log.Debug("a node was not told this node's address, trying again", "node", n.ID, "err", err)
+				return
+			}
+			t.seq = seq
+			mu.Lock()
+			floor = max(floor, seq)
+			mu.Unlock()
+		})
+	}
+	work.Wait()
+	return floor
+}
+
+// announceTo sends one announcement to one node.
+func (p *Peers) announceTo(ctx context.Context, nodeID string, body []byte) (seq uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://peer/peer/v1/announce", bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	var ack acknowledged
+	if err := p.do(nodeID, req, &ack, 4<<10); err != nil {
+		return 0, err
+	}
+	return ack.Seq, nil
+}
+
+// do sends a request to a node and reads its JSON answer.
+func (p *Peers) do(nodeID string, req *http.Request, into any, most int64) error {
+	resp, err := p.Client(nodeID).Do(req)
+	if err != nil {
+		return err
+	}
+	if err := ReadError(resp); err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, most)).Decode(into); err != nil {
+		return fmt.Errorf("read the answer of node %s: %w", nodeID, err)
+	}
+	return nil
+}
+
+// takeAnnouncement serves POST /peer/v1/announce.
+func (s *Server) takeAnnouncement(w http.ResponseWriter, r *http.Request) {
+	var a Announcement
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAnnounce)).Decode(&a); err != nil {
+		WriteError(w, model.Errorf(model.KindInvalid, "announcement_invalid", "this is no announcement: %v", err))
+		return
+	}
+	if _, _, err := s.cfg.Directory.Node(a.NodeID); err != nil {
+		WriteError(w, err)
+		return
+	}
+	news, err := s.book.merge([]Announcement{a}, time.Now())
+	if err != nil {
+		caller, _ := CallerOf(r.Context())
+		s.log.Warn("an announcement was not taken", "remote", caller.Remote, "node", caller.NodeID, "err", err)
+		WriteError(w, err)
+		return
+	}
+	s.learned(news)
+	writeJSON(w, acknowledged{Seq: s.book.seq(a.NodeID)})
+}
+
+// learned acts on announcements that are new here.
+func (s *Server) learned(news []Announcement) {
+	for _, a := range news {
+		s.log.Debug("a node told its address", "node", a.NodeID, "address", a.Address)
+		s.peers.moved(a.NodeID, a.Address)
+		select {
+		case s.relay <- a:
+		default: // so much news at once: the exchange of books carries it
+		}
+	}
+}
+
+// relayLoop passes news on to the other members, once. News of news ends there,
+// because nobody takes an announcement twice.
+func (s *Server) relayLoop(ctx context.Context) {
+	for {
+		var a Announcement
+		select {
+		case a = <-s.relay:
+		case <-ctx.Done():
+			return
+		}
+		body, err := json.Marshal(a)
+		if err != nil || s.cfg.Certs.Role() != model.NodeMember {
+			continue
+		}
+		var work sync.WaitGroup
+		slots := make(chan struct{}, tellAtOnce)
+		for _, n := range s.peers.Members() {
+			if n.ID == a.NodeID {
+				continue
+			}
+			slots <- struct{}{}
+			work.Go(func() {
+				defer func() { <-slots }()
+				if _, err := s.peers.announceTo(withoutInquiry(ctx), n.ID, body); err != nil {
+					s.log.Debug("an announcement was not passed on", "node", n.ID, "about", a.NodeID, "err", err)
+				}
+			})
+		}
+		work.Wait()
+	}
+}
+
+// giveAddresses serves GET /peer/v1/addresses: all announcements that are known.
+func (s *Server) giveAddresses(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, BookPage{Announcements: s.book.page().Announcements})
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		WriteError(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // whoever asked is gone
+}
+
+// exchange fetches the book of some member, and drops nodes that were removed.
+func (s *Server) exchange(ctx context.Context) {
+	if err := s.book.forget(func(id string) bool { _, _, err := s.cfg.Directory.Node(id); return err != nil }); err != nil {
+		s.log.Warn("the address book was not written", "err", err)
+	}
+	if all := s.peers.Members(); len(all) > 0 {
+		s.peers.fetchBook(ctx, all[rand.IntN(len(all))].ID)
+	}
+}
+
+// fetchBook takes over what a node knows of addresses.
+func (p *Peers) fetchBook(ctx context.Context, from string) {
+	ctx, cancel := context.WithTimeout(withoutInquiry(ctx), tellTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://peer/peer/v1/addresses", nil)
+	if err != nil {
+		return
+	}
+	var page BookPage
+	if err := p.do(from, req, &page, maxBook); err != nil {
+		p.s.log.Debug("the address book of a node was not fetched", "node", from, "err", err)
+		return
+	}
+	news, err := p.s.book.merge(page.Announcements, time.Now())
+	if err != nil {
+		p.s.log.Debug("some of the addresses that a node gave were not taken", "node", from, "err", err)
+	}
+	p.s.learned(news)
+}
+
+type inquiryKey struct{}
+
+// withoutInquiry marks dialing that is part of asking around already.
+func withoutInquiry(ctx context.Context) context.Context {
+	return context.WithValue(ctx, inquiryKey{}, true)
+}
+
+// inquire asks some other members where a node is, in the background, at most
+// once a second for each.
+func (p *Peers) inquire(ctx context.Context, nodeID string) {
+	if ctx.Value(inquiryKey{}) != nil {
+		return
+	}
+	p.mu.Lock()
+	recent := time.Since(p.asked[nodeID]) < time.Second
+	if !recent {
+		p.asked[nodeID] = time.Now()
+	}
+	p.mu.Unlock()
+	if recent {
+		return
+	}
+	all := p.Members()
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	asked := 0
+	for _, n := range all {
+		if n.ID == nodeID {
+			continue
+		}
+		if asked++; asked > askAtOnce {
+			return
+		}
+		go p.fetchBook(context.WithoutCancel(ctx), n.ID) // bounded by its own timeout
+	}
+}

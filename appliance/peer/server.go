@@ -1,0 +1,116 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/node"
+)
+
+// Server is a node's door and its way to the others.
+type Server struct {
+	cfg    Config
+	log    *slog.Logger
+	door   *door
+	stream *stream
+	book   *book
+	peers  *Peers
+	mux    *http.ServeMux
+	h2     *http2.Server
+	wrong  *throttle         // hosts that join with secrets that nobody knows
+	relay  chan Announcement // news to pass on
+}
+
+// New makes a Server. It reads the address book and starts nothing.
+func New(cfg Config) (*Server, error) {
+	if cfg.NodeID == "" || cfg.Certs == nil || cfg.Directory == nil || cfg.Advertise == nil {
+		return nil, errors.New("peer: node id, certificates, directory and the address to advertise are needed")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		cfg: cfg, log: cfg.Log.With("component", "peer"), door: newDoor(), mux: http.NewServeMux(),
+		h2:    &http2.Server{MaxConcurrentStreams: 1000, ReadIdleTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+		wrong: newThrottle(), relay: make(chan Announcement, 256),
+	}
+	var err error
+	if s.book, err = openBook(cfg.DataDir, cfg.NodeID, cfg.Certs, s.log); err != nil {
+		return nil, err
+	}
+	s.peers = newPeers(s)
+	s.stream = &stream{s: s, incoming: newHanded()}
+	s.stream.incoming.addr = named(cfg.NodeID)
+	s.mount()
+	return s, nil
+}
+
+// mount registers what this package serves by itself.
+func (s *Server) mount() {
+	s.Handle("POST /peer/v1/announce", Nodes, http.HandlerFunc(s.takeAnnouncement))
+	s.Handle("GET /peer/v1/addresses", Nodes, http.HandlerFunc(s.giveAddresses))
+	s.Handle("GET /peer/v1/authorities", Nodes, http.HandlerFunc(s.giveAuthorities))
+	s.Handle("POST /peer/v1/certificate", Nodes, http.HandlerFunc(s.giveCertificate))
+}
+
+// Handle mounts a handler for requests of other nodes. pattern is one of
+// http.ServeMux with a method, e.g. "POST /peer/v1/heartbeat"; it panics like
+// http.ServeMux where two clash. The caller is in the request's context.
+func (s *Server) Handle(pattern string, who Access, h http.Handler) {
+	s.mux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, ok := CallerOf(r.Context())
+		if !ok || who == Members && caller.Role != model.NodeMember {
+			s.log.Warn("refused a request of a node: it is for members only", "remote", caller.Remote, "node", caller.NodeID, "request", pattern)
+			WriteError(w, memberOnly(caller.NodeID))
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+}
+
+// Public is where connections of browsers, of the API's and the registry's
+// clients and plain HTTP arrive, with nothing read from them: api.Listeners.Public.
+func (s *Server) Public() net.Listener { return s.door.public }
+
+// Peers is the way to the other nodes.
+func (s *Server) Peers() *Peers { return s.peers }
+
+// Stream is what raft speaks over: node.Config.Stream. Its address is the node's id.
+func (s *Server) Stream() node.StreamLayer { return s.stream }
+
+// Run serves l, which it closes, and tells the others where this node is, until
+// ctx ends.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var work sync.WaitGroup
+	work.Go(func() { s.announceLoop(ctx) })
+	work.Go(func() { s.authorityLoop(ctx) })
+	work.Go(func() { s.peers.pingLoop(ctx) })
+	defer context.AfterFunc(ctx, func() { // whoever waits for connections, or to hand one over
+		_ = s.door.public.Close()
+		_ = s.stream.Close()
+	})()
+	err := s.accept(ctx, l)
+	cancel(err)
+	s.peers.closeAll()
+	work.Wait()
+	return err
+}
+
+// serveHTTP serves skerry-peer/1 on one connection until it ends.
+func (s *Server) serveHTTP(ctx context.Context, c *tls.Conn, caller Caller) {
+	s.h2.ServeConn(c, &http2.ServeConnOpts{
+		Context: WithCaller(ctx, caller), Handler: s.mux,
+		BaseConfig: &http.Server{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), MaxHeaderBytes: 64 << 10},
+	})
+}
