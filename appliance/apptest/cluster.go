@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,9 @@ import (
 
 	"github.com/skerryhq/skerry/raft/model"
 )
+
+// NotSent is the status of a request that found no daemon.
+const NotSent = -1
 
 // Quorum is what GET /cluster/quorum says.
 type Quorum struct {
@@ -105,8 +109,8 @@ func (b *Bed) Get(via int, path string, into any) int {
 }
 
 // Ask sends a request to a host's local socket; in is sent as JSON, headers
-// come in pairs. The status is 0 if nothing was answered. It may be called by
-// several goroutines.
+// come in pairs. The status is 0 if nothing was answered, NotSent if there was
+// nobody to send it to. It may be called by several goroutines.
 func (b *Bed) Ask(ctx context.Context, via int, method, path string, in any, headers ...string) (status int, body []byte, header http.Header) {
 	var r io.Reader
 	if in != nil {
@@ -127,6 +131,9 @@ func (b *Bed) Ask(ctx context.Context, via int, method, path string, in any, hea
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := b.nodes[via].Client().Do(req)
+	if op, is := errors.AsType[*net.OpError](err); is && op.Op == "dial" {
+		return NotSent, []byte(err.Error()), nil
+	}
 	if err != nil {
 		return 0, []byte(err.Error()), nil
 	}

@@ -11,6 +11,7 @@ import (
 var (
 	firstSeed = flag.Uint64("seed", 1, "first seed of the runs")
 	simulated = flag.Int("sim", 30, "runs in virtual time")
+	hosts     = flag.Int("hosts", 3, "hosts of a run with the built binary")
 	realRuns  = flag.Int("real", 10, "runs with the built binary")
 )
 
