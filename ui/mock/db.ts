@@ -1,11 +1,12 @@
-import type { App, AppInput, Condition, Container, EventEntry, Image, Me, Node, NodeStats, Port, Service, Status, Volume } from '@/api/model'
+import type { App, AppInput, Condition, Container, EventEntry, Image, JoinToken, Me, Node, NodeStats, Port, Service, Status, Volume } from '@/api/model'
+import { nodesOf, statsOf, tokensOf, type Scene } from './cluster'
 
 /**
- * The mock's memory: one node, one tenant, and apps that pass through their phases as real ones do, only with timers. It is
+ * The mock's memory: its nodes, one tenant, and apps that pass through their phases as real ones do, only with timers. It is
  * typed by the contract, so that it cannot drift from it. Development, Vitest and the browser tests share it; the product
  * never contains it.
  */
-export type Scene = 'fresh' | 'empty' | 'busy'
+export type { Scene }
 
 export type Listener = (name: 'event' | 'change', data: unknown, id?: number) => void
 
@@ -23,6 +24,11 @@ export class Database {
   containers = new Map<string, Container>()
   images = new Map<string, Image>()
   volumes = new Map<string, Volume>()
+  nodes = new Map<string, Node>()
+  joinTokens: JoinToken[] = []
+  /** What the answers say of the cluster: seconds that this node has been cut off, and whether somebody leads. */
+  stale = 0
+  leader = true
   events: EventEntry[] = []
   tokens: { id: string; name: string; role: 'admin' | 'auditor' | 'owner' | 'developer' | 'viewer'; createdAt: string; expiresAt?: string }[] = []
   index = 100
@@ -47,13 +53,17 @@ export class Database {
     for (const map of [this.apps, this.services, this.containers, this.images, this.volumes]) map.clear()
     this.events = []
     this.tokens = []
+    this.nodes = new Map(nodesOf(scene).map((node) => [node.id, node]))
+    this.joinTokens = tokensOf(scene)
+    this.stale = 0
+    this.leader = scene !== 'lost'
     if (scene === 'fresh') this.sessions.clear()
     this.counter = 0
     this.nextPort = 30000
     this.nextAddress = 2
     this.setupNeeded = scene === 'fresh'
     this.addImage('library/welcome:latest', 4_404_019, true)
-    if (scene === 'busy') this.populate()
+    if (scene !== 'fresh' && scene !== 'empty') this.populate()
   }
 
   subscribe(listener: Listener): () => void {
@@ -138,7 +148,7 @@ export class Database {
     }
     this.apps.set(app.id, app)
     for (const [name, given] of Object.entries(input.services ?? {})) {
-      const spec = { container: given.container, replicas: given.replicas ?? 1, ports: given.ports }
+      const spec = { container: given.container, replicas: given.replicas ?? 1, ports: given.ports, placement: given.placement, reserve: given.reserve, maxUnavailable: given.maxUnavailable }
       app.spec.services[name] = spec
       const service: Service = {
         id: this.id('sv'),
@@ -188,7 +198,7 @@ export class Database {
       revision: app.revision,
       spec: service.spec.container,
       intent: {},
-      assign: { nodeId, address: `10.42.0.${this.nextAddress++}` },
+      assign: this.place(slot),
       status: { phase: 'pending', task: 1, restarts: 0 },
     }
     this.containers.set(container.id, container)
@@ -277,39 +287,31 @@ export class Database {
     this.changed('app', app.id)
   }
 
-  node(): Node {
-    const at = new Date(Date.now() - 9_000_000).toISOString()
-    return {
-      id: nodeId,
-      name: 'skerry-1',
-      version: 3,
-      createdAt: at,
-      updatedAt: at,
-      environmentId,
-      blocks: ['10.42.0.0/26'],
-      spec: { labels: { disk: 'ssd' } },
-      status: { ready: true, address: '192.0.2.10:7443', skerryVersion: '0.1.0', engineVersion: 'containerd v2.4.2', os: 'Debian GNU/Linux 12 (bookworm)', kernel: '6.18.5', architecture: 'amd64', cpus: 4, memoryBytes: 16_777_216_000, conditions: [] },
-    }
+  /** Where a replica goes: spread over the nodes that take containers. */
+  place(slot: number): Container['assign'] {
+    const fit = [...this.nodes.values()].filter(({ health, status, spec }) => health?.state !== 'down' && status.ready && spec.availability !== 'drain')
+    const node = fit[slot % fit.length]
+    if (!node) return { reason: 'no node fits: every node is down or drained' }
+    return { nodeId: node.id, address: `10.42.0.${this.nextAddress++}`, reason: `${node.name} has the fewest containers (${slot}) of ${fit.length} ready` }
   }
 
-  stats(): NodeStats {
-    const wave = Math.sin(Date.now() / 9_000)
-    return {
-      time: new Date().toISOString(),
-      cpus: 4,
-      cpuPercent: 34 + 11 * wave,
-      load1: 1.31 + 0.2 * wave,
-      load5: 1.12,
-      load15: 0.98,
-      memoryTotalBytes: 16_777_216_000,
-      memoryUsedBytes: 9_663_676_416 + 134_217_728 * wave,
-      diskTotalBytes: 270_582_939_648,
-      diskUsedBytes: 228_170_137_600,
-      networkRxBytes: 83_751_862_272,
-      networkTxBytes: 21_474_836_480,
-      uptimeSeconds: 1_234_567,
-      containersRunning: [...this.containers.values()].filter((container) => container.status.phase === 'running').length,
-    }
+  /** The node that answers. */
+  node(): Node {
+    const [first] = this.nodes.values()
+    if (!first) throw new Error('the mock has no node')
+    return first
+  }
+
+  findNode(ref: string): Node | undefined {
+    return this.nodes.get(ref) ?? [...this.nodes.values()].find(({ name }) => name === ref)
+  }
+
+  on(node: Node): Container[] {
+    return [...this.containers.values()].filter(({ assign }) => assign.nodeId === node.id)
+  }
+
+  stats(node = this.node()): NodeStats {
+    return statsOf(node, this.on(node).filter(({ status }) => status.phase === 'running').length)
   }
 
   status(): Status {
@@ -318,17 +320,33 @@ export class Database {
     const problems = [...this.apps.values()].flatMap((app) =>
       (app.status.conditions ?? []).map((condition) => ({ severity: app.status.phase === 'failed' ? ('error' as const) : ('warning' as const), code: condition.reason, message: condition.message, kind: 'app', id: app.id, name: app.name, tenantId, since: condition.since })),
     )
-    const node = this.node()
+    const nodes = [...this.nodes.values()]
+    const up = (node: Node) => node.health?.state !== 'down' && node.status.ready
     return {
       ok: problems.length === 0,
       summary: problems.length === 0 ? 'All is well.' : `${problems.length} problems.`,
       problems,
-      counts: { apps: this.apps.size, services: this.services.size, containers: this.containers.size, containersByPhase: byPhase, images: this.images.size, volumes: this.volumes.size, nodes: 1, nodesReady: 1 },
-      nodes: [{ id: node.id, name: node.name, ready: true, cpus: 4, memoryBytes: node.status.memoryBytes, stats: this.stats() }],
+      counts: { apps: this.apps.size, services: this.services.size, containers: this.containers.size, containersByPhase: byPhase, images: this.images.size, volumes: this.volumes.size, nodes: nodes.length, nodesReady: nodes.filter(up).length },
+      nodes: nodes.map((node) => ({ id: node.id, name: node.name, ready: up(node), cpus: node.status.cpus, memoryBytes: node.status.memoryBytes, stats: up(node) ? this.stats(node) : undefined })),
       clusterId: 'cl-01',
       skerryVersion: '0.1.0',
       time: new Date().toISOString(),
     }
+  }
+
+  /** What several nodes can leave behind: replicas on a node that is being drained, and one that fits nowhere. */
+  private leaveBehind() {
+    const drained = [...this.nodes.values()].find(({ spec }) => spec.availability === 'drain')
+    const of = (name: string) => [...this.containers.values()].find((container) => container.name === name)
+    for (const name of ['orders-db-postgres-1', 'shop-web-3']) {
+      const container = of(name)
+      if (drained && container) container.assign = { ...container.assign, nodeId: drained.id, reason: `its volume lives on ${drained.name}` }
+    }
+    const waiting = of('checkout-2')
+    if (!drained || !waiting) return
+    waiting.assign = { reason: 'no node fits: skerry-1, skerry-2, skerry-3 lack 2.0 GiB of free memory; gpu-worker-with-a-rather-long-name-in-rack-17 is of another environment; and 2 more' }
+    waiting.status = { phase: 'pending', task: 0, restarts: 0 }
+    for (const app of this.apps.values()) this.refresh(app)
   }
 
   /** A cluster with apps in several states, so that every page has something to show. */
@@ -348,7 +366,7 @@ export class Database {
       {
         name: 'shop',
         services: {
-          web: { container: { image: 'library/nginx:1.27', memoryBytes: 268_435_456, cpuMillis: 500, restart: 'always' }, replicas: 3, ports: [{ protocol: 'tcp', containerPort: 80 }] },
+          web: { container: { image: 'library/nginx:1.27', memoryBytes: 268_435_456, cpuMillis: 500, restart: 'always' }, replicas: 3, ports: [{ protocol: 'tcp', containerPort: 80 }], placement: { constraints: ['node.labels.disk==ssd'], antiAffinity: ['web'], spreadBy: 'zone' }, reserve: { cpuMillis: 250, memoryBytes: 134_217_728 }, maxUnavailable: 1 },
           cache: { container: { image: 'library/redis:7.2', restart: 'always' }, replicas: 1 },
         },
       },
@@ -390,6 +408,7 @@ export class Database {
       container.status = { phase: 'exited', task: 1, restarts: 0, exitCode: 0, startedAt: new Date(Date.now() - 900 * hour).toISOString(), finishedAt: new Date(Date.now() - 30 * hour).toISOString() }
     }
     this.refresh(old)
+    if (this.nodes.size > 1) this.leaveBehind()
     this.events.sort((a, b) => b.time.localeCompare(a.time))
     this.tokens.push({ id: 'tk-01', name: 'ci', role: 'developer', createdAt: new Date(Date.now() - 80 * hour).toISOString(), expiresAt: new Date(Date.now() + 2_000 * hour).toISOString() })
   }

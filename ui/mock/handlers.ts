@@ -1,6 +1,8 @@
 import { http, HttpResponse, type DefaultBodyType, type HttpHandler, type PathParams } from 'msw'
 import type { AppInput, Container, ContainerStats, LogLine, Problem, Progress } from '@/api/model'
+import { scenes, type Scene } from './cluster'
 import type { Database } from './db'
+import { nodeHandlers } from './nodes'
 import { registryHandlers } from './registry'
 import { runtimeHandlers } from './runtime'
 import { stacksHandlers } from './stacks'
@@ -56,7 +58,14 @@ export function guardedBy(db: Database): (reply: Reply) => Reply {
     const session = sessionOf(info.request)
     if (!session || !db.sessions.has(session)) return refuse(401, 'not_signed_in', 'Sign in first.')
     if (info.request.method !== 'GET' && info.request.headers.get('Skerry-CSRF') !== 'mock-csrf') return refuse(403, 'csrf', 'The request lacks the CSRF word of the session.')
-    return reply(info)
+    // Who is cut off or without a leader still reads, and says so.
+    if (!db.leader && info.request.method !== 'GET') return refuse(503, 'no_leader', 'No leader can take this change at the moment; try again.')
+    const answered = reply(info)
+    if (db.stale === 0 || info.request.method !== 'GET') return answered
+    return Promise.resolve(answered).then((response) => {
+      response.headers.set('Skerry-Stale', String(db.stale))
+      return response
+    })
   }
 }
 
@@ -83,12 +92,13 @@ export function handlers(db: Database): HttpHandler[] {
     })
 
   return [
+    ...nodeHandlers(db),
     ...registryHandlers(db),
     ...runtimeHandlers(db),
     ...stacksHandlers(db),
     http.post('*/mock/scene/:scene', ({ params }) => {
-      const scene = String(params.scene)
-      if (scene !== 'fresh' && scene !== 'empty' && scene !== 'busy') return refuse(400, 'scene', 'No such scene.')
+      const scene = String(params.scene) as Scene
+      if (!scenes.includes(scene)) return refuse(400, 'scene', 'No such scene.')
       db.reset(scene)
       return json({ setupToken: db.setupToken })
     }),
@@ -116,10 +126,7 @@ export function handlers(db: Database): HttpHandler[] {
     http.put(`${root}/session/password`, guarded(() => new HttpResponse(null, { status: 204 }))),
     http.get(`${root}/status`, guarded(() => json(db.status()))),
     http.get(`${root}/cluster`, guarded(() => json({ id: 'cl-01', version: 1, createdAt: db.node().createdAt, featureLevel: 1, skerryVersion: '0.1.0', pool: '10.42.0.0/16', vipPool: '10.43.0.0/16', portMin: 30000, portMax: 32767, caCertificate: '', caFingerprint: 'sha256:00' }))),
-    http.get(`${root}/environments`, guarded(() => json({ items: [{ id: 'en-01', name: 'default', version: 1, createdAt: db.node().createdAt, updatedAt: db.node().createdAt }] }))),
-    http.get(`${root}/nodes`, guarded(() => json({ items: [db.node()] }))),
-    http.get(`${root}/nodes/:ref`, guarded(({ params }) => ([db.node().id, db.node().name].includes(ref(params)) ? json(db.node()) : refuse(404, 'node_not_found', `There is no node named ${ref(params)}.`)))),
-    http.get(`${root}/nodes/:ref/stats`, guarded(() => json(db.stats()))),
+    http.get(`${root}/environments`, guarded(() => json({ items: ['default', ...(db.scene === 'cluster' ? ['acme-dedicated'] : [])].map((name, i) => ({ id: `en-0${i + 1}`, name, version: 1, createdAt: db.node().createdAt, updatedAt: db.node().createdAt })) }))),
     http.get(`${root}/volumes`, guarded(() => json({ items: [...db.volumes.values()] }))),
 
     http.get(`${root}/apps`, guarded(() => json({ items: [...db.apps.values()] }))),
@@ -208,9 +215,12 @@ export function handlers(db: Database): HttpHandler[] {
     http.get(
       `${root}/containers`,
       guarded(({ request }) => {
-        const wanted = new URL(request.url).searchParams.get('app')
+        const query = new URL(request.url).searchParams
+        const wanted = query.get('app')
         const app = wanted ? db.find(wanted) : undefined
-        return json({ items: wanted ? (app ? db.of(app).containers : []) : [...db.containers.values()] })
+        const node = query.get('node')
+        const items = wanted ? (app ? db.of(app).containers : []) : [...db.containers.values()]
+        return json({ items: node ? items.filter(({ assign }) => assign.nodeId === db.findNode(node)?.id) : items })
       }),
     ),
     http.get(`${root}/containers/:ref/stats`, withContainer((container) => json(containerStats(container)))),

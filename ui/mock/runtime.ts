@@ -76,7 +76,7 @@ export function runtimeHandlers(db: Database): HttpHandler[] {
       if (!service) return refuse(404, 'service_not_found', 'There is no such service.')
       return json(metricsOf([...db.containers.values()].filter(({ serviceId }) => serviceId === service.id), request))
     })),
-    http.get(`${root}/nodes/:ref/metrics`, guarded(({ request }) => json(nodeMetrics(db, request)))),
+    http.get(`${root}/nodes/:ref/metrics`, guarded(({ params, request }) => json(nodeMetrics(db, params, request)))),
     http.get(`${root}/containers/:ref`, container((found) => json(found))),
     http.delete(`${root}/containers/:ref`, container(async (found, request) => {
       const force = new URL(request.url).searchParams.get('force') === 'true'
@@ -164,10 +164,10 @@ function metricsOf(containers: Container[], request: Request): Metrics {
   return { from: new Date(from * 1000).toISOString(), to: new Date(to * 1000).toISOString(), stepSeconds: step, series, cpuLimit: first?.spec.cpuMillis ? first.spec.cpuMillis / 1000 : 0, memoryLimitBytes: first?.spec.memoryBytes ?? 0 }
 }
 
-function nodeMetrics(db: Database, request: Request): Metrics {
+function nodeMetrics(db: Database, params: PathParams, request: Request): Metrics {
   const { from, step, count, to } = frameOf(request)
   const row = (metric: string, unit: string, of: (seconds: number) => number): MetricSeries => ({ metric, unit, values: Array.from({ length: count }, (_, i) => Math.round(of(from + i * step) * 1000) / 1000) })
-  const node = db.node()
+  const node = db.findNode(decodeURIComponent(String(params.ref))) ?? db.node()
   return {
     from: new Date(from * 1000).toISOString(),
     to: new Date(to * 1000).toISOString(),

@@ -56,7 +56,7 @@ export function stacksHandlers(db: Database): HttpHandler[] {
     app.updatedAt = at
     app.spec = { ...app.spec, source, services: {} }
     for (const [name, given] of Object.entries(wanted)) {
-      const spec: ServiceSpec = { container: given.container, replicas: given.replicas ?? 1, ports: given.ports }
+      const spec: ServiceSpec = { container: given.container, replicas: given.replicas ?? 1, ports: given.ports, placement: given.placement, reserve: given.reserve, maxUnavailable: given.maxUnavailable }
       app.spec.services[name] = spec
       let present = db.of(app).services.find((each) => each.name === name)
       if (!present) {
@@ -132,7 +132,7 @@ export function stacksHandlers(db: Database): HttpHandler[] {
         ...[...db.containers.values()].map((each) => of('container', each, each.spec.image)),
         ...[...db.images.values()].map((image) => of('image', image)),
         ...[...db.volumes.values()].map((volume) => of('volume', volume)),
-        of('node', db.node()),
+        ...[...db.nodes.values()].map((node) => of('node', node)),
       ]
       return json({ items: hits.filter((hit) => hit.name.toLowerCase().includes(q) || hit.id.startsWith(q)).sort((a, b) => Number(b.name.startsWith(q)) - Number(a.name.startsWith(q))).slice(0, 20) })
     })),

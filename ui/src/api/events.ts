@@ -33,7 +33,7 @@ const touched: Record<string, (change: { id: string }) => readonly (readonly unk
   container: () => [keys.containers, keys.services, keys.apps, keys.status],
   image: () => [keys.images, keys.repositories, keys.status],
   volume: () => [keys.volumes, keys.status],
-  node: () => [keys.nodes, keys.status],
+  node: () => [keys.nodes, keys.quorum, keys.status],
   port: () => [keys.apps, keys.services],
   repository: () => [keys.repositories, keys.registry],
   upstream: () => [keys.upstreams],
@@ -113,7 +113,7 @@ async function run(queries: QueryClient, signal: AbortSignal) {
       const request = dress(new Request(address('/events', { follow: true }), { headers: { Accept: 'text/event-stream' }, signal: AbortSignal.any([signal, cut.signal]) }))
       if (lastId) request.headers.set('Last-Event-ID', lastId)
       const response = await fetch(request)
-      learn(response)
+      learn(response, true)
       if (response.status === 401) {
         void queries.invalidateQueries({ queryKey: keys.session })
         return

@@ -1,6 +1,6 @@
 import type { FileStore } from '@/shared/files/store'
 import type { Place } from '@/shared/files/paths'
-import { address, answer, api, dress, learn } from './client'
+import { address, answer, api, dress, learnIndex } from './client'
 import { asProblem, problemFrom } from './problem'
 
 const where = ({ path, raw }: Place) => (raw === undefined ? { path } : { rawPath: raw })
@@ -45,7 +45,7 @@ function putFile(url: string, file: File, progress: (sent: number, total: number
     request.responseType = 'json'
     request.upload.onprogress = (event) => progress(event.loaded, event.total)
     request.onload = () => {
-      learn(new Response(null, { headers: { 'Skerry-Index': request.getResponseHeader('Skerry-Index') ?? '' } }))
+      learnIndex(request.getResponseHeader('Skerry-Index'))
       if (request.status >= 200 && request.status < 300) resolve()
       else reject(problemFrom(request.response, request.status, request.getResponseHeader('Skerry-Request-Id') ?? ''))
     }

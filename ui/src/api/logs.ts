@@ -130,7 +130,7 @@ async function follow(path: string, query: { follow: boolean; until?: string; ta
     try {
       const url = address(path, seen.since ? { ...query, tail: undefined, since: seen.since } : { ...query, since })
       const response = await fetch(dress(new Request(url, { headers: { Accept: 'text/event-stream' }, signal })))
-      learn(response)
+      learn(response, true)
       if (!response.ok) {
         const problem = await problemOf(response)
         sink.tell('lost', problem)

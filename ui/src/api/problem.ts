@@ -1,5 +1,6 @@
 import { i18next } from '@/shared/lib/i18n'
 import type { Problem } from './model'
+import { noteRefusal } from './reach'
 
 /** The one error type of the console: what a problem document says, or that there was no answer at all. */
 export class ApiProblem extends Error {
@@ -10,6 +11,10 @@ export class ApiProblem extends Error {
   readonly requestId: string
   /** Where in the request, e.g. `services.web.ports[0].hostPort`; empty when it is about the whole. */
   readonly field: string
+  /** It is about the whole cluster (nobody leads), and the frame says so. */
+  ofCluster = false
+  /** It tells a reader nothing that the frame does not say already, so it is shown quietly. */
+  said = false
 
   constructor(problem: { status: number; code: string; detail: string; requestId?: string; field?: string }) {
     super(problem.detail)
@@ -29,7 +34,11 @@ export async function problemOf(response: Response): Promise<ApiProblem> {
 
 /** Makes an ApiProblem of a decoded body, which may be anything when something between us and the daemon answered. */
 export function problemFrom(body: unknown, status: number, requestId = ''): ApiProblem {
-  if (isProblem(body)) return new ApiProblem(body)
+  if (isProblem(body)) {
+    const problem = new ApiProblem(body)
+    problem.ofCluster = noteRefusal(body.status, body.code)
+    return problem
+  }
   return new ApiProblem({ status, code: `http_${status}`, detail: i18next.t('problem.unreadable', { status }), requestId })
 }
 

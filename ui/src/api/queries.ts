@@ -1,6 +1,7 @@
 import { queryOptions } from '@tanstack/react-query'
 import { answer, api, ApiProblem, setCsrf } from './client'
 import type { Me } from './model'
+import { noteLeader } from './reach'
 
 /** First parts of query keys; events.ts names them when something changed. */
 export const keys = {
@@ -13,6 +14,8 @@ export const keys = {
   containers: ['containers'],
   images: ['images'],
   nodes: ['nodes'],
+  quorum: ['quorum'],
+  joinTokens: ['join-tokens'],
   volumes: ['volumes'],
   events: ['events'],
   environments: ['environments'],
@@ -133,6 +136,18 @@ export const nodeStatsQuery = (ref: string) =>
     refetchInterval: 2_000,
     retry: false,
   })
+
+/** The members and who leads; asked every five seconds too, because how far each is behind makes no events. */
+export const quorumQuery = queryOptions({
+  queryKey: keys.quorum,
+  queryFn: async ({ signal }) => {
+    const quorum = await answer(api.GET('/cluster/quorum', { signal }))
+    noteLeader(quorum.leaderId !== '' && quorum.canLose >= 0)
+    return quorum
+  },
+  refetchInterval: 5_000,
+  retry: false,
+})
 
 export const volumesQuery = queryOptions({
   queryKey: keys.volumes,

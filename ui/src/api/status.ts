@@ -1,6 +1,6 @@
 import type { ConditionLike } from '@/shared/ui/Conditions'
 import type { StatusWord } from '@/shared/lib/status'
-import type { App, Condition, Container, Phase, Service } from './model'
+import type { App, Condition, Container, Node, Phase, Service } from './model'
 
 /** The word for an app's phase. A phase that this console does not know is unknown, not wrong. */
 export function appWord(app: App): StatusWord {
@@ -49,7 +49,45 @@ export function containerWord(container: Container): StatusWord {
   return words[phase] ?? 'unknown'
 }
 
+/** What a node is able to do: the leader's word that it is down stands above what it last said of itself. */
+export type NodeHealthWord = 'up' | 'joining' | 'notReady' | 'down'
+
+export function nodeHealth({ health, status }: Node): NodeHealthWord {
+  if (health?.state === 'down') return 'down'
+  if (status.ready) return 'up'
+  // A node that joined has not told its version until it reports for the first time.
+  return status.skerryVersion ? 'notReady' : 'joining'
+}
+
+/** The word for a node. */
+export function nodeWord(node: Node): StatusWord {
+  const health = nodeHealth(node)
+  if (health === 'joining') return 'starting'
+  if (health !== 'up') return 'failed'
+  if (node.spec.availability === 'drain') return 'draining'
+  return node.status.conditions?.length ? 'degraded' : 'running'
+}
+
+/** Why a node is not as asked: the leader's sentence, else its own. */
+export function nodeReason({ health, status }: Node): string {
+  return (health?.state === 'down' ? health.reason : undefined) ?? status.conditions?.[0]?.message ?? ''
+}
+
+/** Why a container has no node yet; undefined where it has one. */
+export function waitingReason({ assign }: Container): string | undefined {
+  return assign.nodeId || assign.remove ? undefined : (assign.reason ?? '')
+}
+
 /** A condition as it is shown. The contract gives no severity: what hinders the object decides. */
 export function shownCondition(condition: Condition, severity: ConditionLike['severity'], about?: string): ConditionLike {
   return { type: condition.type, reason: condition.reason, sentence: condition.message, about, severity, since: condition.since }
+}
+
+/** Why a container is not as asked: that it waits for a node, then its own conditions. */
+export function containerConditions(container: Container, about?: string): ConditionLike[] {
+  const severity = containerWord(container) === 'failed' ? 'error' : 'warning'
+  const own = (container.status.conditions ?? []).map((condition) => shownCondition(condition, severity, about))
+  const waits = waitingReason(container)
+  if (!waits || own.some(({ sentence }) => sentence === waits)) return own
+  return [{ type: 'Placed', reason: 'WaitingForNode', sentence: waits, about, severity: 'warning' }, ...own]
 }

@@ -1,5 +1,5 @@
 import { readEventStream } from '@/shared/lib/sse'
-import { address, dress, learn } from './client'
+import { address, dress, learn, learnIndex } from './client'
 import type { Problem, Progress } from './model'
 import { ApiProblem, asProblem, problemFrom, problemOf } from './problem'
 
@@ -33,7 +33,7 @@ export async function runWork<T>(work: WorkRequest): Promise<T> {
   } catch (error) {
     throw isAbort(error) ? error : asProblem(error)
   }
-  learn(response)
+  learn(response, false)
   if (!response.ok) throw await problemOf(response)
   if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) return (await response.json()) as T
   try {
@@ -79,6 +79,7 @@ export function uploadFile<T>(upload: Upload): Promise<T> {
     request.responseType = 'json'
     request.upload.onprogress = (event) => upload.onSent(event.loaded, event.total)
     request.onload = () => {
+      learnIndex(request.getResponseHeader('Skerry-Index'))
       if (request.status >= 200 && request.status < 300) resolve(request.response as T)
       else reject(problemFrom(request.response, request.status, request.getResponseHeader('Skerry-Request-Id') ?? ''))
     }

@@ -16,7 +16,8 @@ function makeQueries(): QueryClient {
         staleTime: 10_000,
         refetchOnWindowFocus: true,
         // A refusal stays a refusal; only a missing answer is worth a second try.
-        retry: (failures, error) => !(error instanceof ApiProblem && error.status > 0 && error.status < 500) && failures < 2,
+        // One about the whole cluster heals for everything at once; until then each list need not insist.
+        retry: (failures, error) => !(error instanceof ApiProblem && (error.ofCluster || (error.status > 0 && error.status < 500))) && failures < 2,
       },
     },
     queryCache: new QueryCache({

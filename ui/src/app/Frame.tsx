@@ -17,6 +17,7 @@ import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { Navigation } from './Navigation'
 import { PersonMenu } from './PersonMenu'
 import { Place } from './Place'
+import { ReachBanner } from './ReachBanner'
 import { SearchButton } from './SearchButton'
 import { SessionDialog } from './SessionDialog'
 import { Leaving } from './signOut'
@@ -98,6 +99,7 @@ function SignedIn({ me, live }: { me: Me; live: boolean }) {
       </header>
       <main className="sk-main" id="main" tabIndex={-1}>
         <LostBanner />
+        <ReachBanner />
         <Suspense fallback={<PageSkeleton />}>
           <Outlet />
         </Suspense>

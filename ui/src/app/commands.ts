@@ -25,6 +25,7 @@ export function useCommands(me: Me): { places: Offer[]; actions: Offer[] } {
     ...begin('image.write', { id: 'pull', label: t('palette.pull'), keywords: 'pull image fetch', to: '/images?do=pull' }),
     ...begin('image.write', { id: 'upload', label: t('palette.upload'), keywords: 'upload import image archive tar', to: '/images?do=upload' }),
     ...begin('image.write', { id: 'new-repository', label: t('palette.newRepository'), keywords: 'new create repository', to: '/repositories?do=create' }),
+    ...begin('platform.write', { id: 'add-node', label: t('join.title'), keywords: 'add join node host token worker member', to: '/nodes?do=add' }),
     ...begin('platform.write', { id: 'new-user', label: t('palette.newUser'), keywords: 'new create user', to: '/users?do=create' }),
     ...begin('platform.write', { id: 'new-tenant', label: t('palette.newTenant'), keywords: 'new create tenant', to: '/tenants?do=create' }),
     { id: 'new-token', label: t('palette.newToken'), keywords: 'new api token', to: '/account?do=token' },

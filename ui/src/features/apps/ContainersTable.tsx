@@ -4,10 +4,10 @@ import { App as AntApp, Button, Dropdown, Modal, Space, Table, Tooltip, type Tab
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link } from 'react-router'
-import type { Container, ContainerStats } from '@/api/model'
+import type { Container, ContainerStats, Node } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { containerStatsQuery, nodesQuery } from '@/api/queries'
-import { containerWord } from '@/api/status'
+import { containerWord, nodeHealth } from '@/api/status'
 import { formatBytes, formatCores } from '@/shared/lib/format'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
 import { Time } from '@/shared/ui/Time'
@@ -20,7 +20,6 @@ const measured = 20
 export function ContainersTable({ containers, onLogs }: { containers: Container[] | undefined; onLogs: (container: Container) => void }) {
   const { t } = useTranslation()
   const nodes = useQuery(nodesQuery)
-  const nodeName = (id: string | undefined) => nodes.data?.items.find((node) => node.id === id)?.name ?? id ?? '–'
   const rows = [...(containers ?? [])].sort((a, b) => a.serviceName.localeCompare(b.serviceName) || a.slot - b.slot || a.name.localeCompare(b.name))
   const live = rows.length <= measured
   const columns: TableColumnsType<Container> = [
@@ -37,7 +36,7 @@ export function ContainersTable({ containers, onLogs }: { containers: Container[
         </span>
       ),
     },
-    { key: 'node', title: t('column.node'), responsive: ['md'], render: (_, { assign }) => <span className="sk-nowrap">{nodeName(assign.nodeId)}</span> },
+    { key: 'node', title: t('column.node'), responsive: ['md'], render: (_, container) => <OnNode container={container} node={nodes.data?.items.find(({ id }) => id === container.assign.nodeId)} /> },
     { key: 'address', title: t('column.address'), responsive: ['lg'], render: (_, { assign }) => <span className="sk-number">{assign.address ?? '–'}</span> },
     ...(live
       ? [
@@ -50,6 +49,21 @@ export function ContainersTable({ containers, onLogs }: { containers: Container[
     { key: 'actions', title: <span className="sk-visually-hidden">{t('column.actions')}</span>, align: 'right', width: 96, render: (_, container) => <RowActions container={container} onLogs={onLogs} /> },
   ]
   return <Table rowKey="id" size="middle" columns={columns} dataSource={rows} loading={!containers} pagination={{ pageSize: 50, hideOnSinglePage: true, showSizeChanger: false }} locale={{ emptyText: containers ? t('app.noContainers') : ' ' }} />
+}
+
+/** The node of a replica; why it is there stands in its tooltip, and one that has none waits. */
+function OnNode({ container: { assign }, node }: { container: Container; node: Node | undefined }) {
+  const { t } = useTranslation()
+  if (!assign.nodeId) return <span className="sk-muted">{t('placement.waitsShort')}</span>
+  const down = node !== undefined && nodeHealth(node) === 'down'
+  return (
+    <span className="sk-on-node">
+      <Tooltip title={assign.reason}>
+        <Link to={`/nodes/${encodeURIComponent(node?.name ?? assign.nodeId)}`}>{node?.name ?? assign.nodeId}</Link>
+      </Tooltip>
+      {down && <span className="sk-tone-red"> {t('nodes.health.down')}</span>}
+    </span>
+  )
 }
 
 /** How a container that does not run has ended, and when it is tried again. */

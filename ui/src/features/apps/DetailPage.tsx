@@ -14,6 +14,7 @@ import { commandLine, curl } from '@/shared/lib/shell'
 import { Conditions } from '@/shared/ui/Conditions'
 import { EventList } from '@/shared/ui/EventList'
 import { Page, PageSkeleton, Section } from '@/shared/ui/Page'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { portAddress } from '@/shared/ui/Ports'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAs } from '@/shared/ui/SameAs'
@@ -35,13 +36,7 @@ export default function DetailPage() {
   const { ref = '' } = useParams()
   const app = useQuery(appQuery(ref))
   if (app.isPending) return <PageSkeleton />
-  if (!app.data) {
-    return (
-      <Page title={ref} plainTitle={ref} back={<Link to="/apps">{t('nav.apps')}</Link>}>
-        <ProblemAlert problem={asProblem(app.error)} retry={() => void app.refetch()} />
-      </Page>
-    )
-  }
+  if (!app.data) return <PageProblem title={ref} back={<Link to="/apps">{t('nav.apps')}</Link>} problem={asProblem(app.error)} retry={() => void app.refetch()} />
   return <Detail app={app.data} lost={app.isError ? asProblem(app.error) : null} />
 }
 

@@ -17,6 +17,7 @@ import { CopyLine } from '@/shared/ui/CopyButton'
 import { EventList } from '@/shared/ui/EventList'
 import { CaretRightOutlined, EditOutlined, MoreOutlined, PauseOutlined, ReloadOutlined } from '@/shared/ui/icons'
 import { Facts, Page, PageSkeleton, Section } from '@/shared/ui/Page'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { Ports } from '@/shared/ui/Ports'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAs } from '@/shared/ui/SameAs'
@@ -26,6 +27,7 @@ import { composeOf } from './compose'
 import { gather } from './conditions'
 import { ContainersTable } from './ContainersTable'
 import { LogsTab } from './LogsTab'
+import { PlacementSection } from './PlacementSection'
 import { Replicas } from './Replicas'
 import { useRestartAll, useServiceAction } from './queries'
 import { Limits } from './ServicesTable'
@@ -38,13 +40,7 @@ export default function ServicePage() {
   const { ref = '' } = useParams()
   const service = useQuery(serviceQuery(ref))
   if (service.isPending) return <PageSkeleton />
-  if (!service.data) {
-    return (
-      <Page title={ref} plainTitle={ref} back={<Link to="/services">{t('nav.services')}</Link>}>
-        <ProblemAlert problem={asProblem(service.error)} retry={() => void service.refetch()} />
-      </Page>
-    )
-  }
+  if (!service.data) return <PageProblem title={ref} back={<Link to="/services">{t('nav.services')}</Link>} problem={asProblem(service.error)} retry={() => void service.refetch()} />
   return <Detail service={service.data} lost={service.isError ? asProblem(service.error) : null} />
 }
 
@@ -107,6 +103,7 @@ function Detail({ service, lost }: { service: Service; lost: ReturnType<typeof a
                     ]}
                   />
                 </Section>
+                <PlacementSection spec={service.spec} />
                 <Section title={t('app.containers')} flush>
                   {ofApp.isError ? <ProblemAlert problem={asProblem(ofApp.error)} /> : <ContainersTable containers={containers} onLogs={(each) => openTab('logs', each.name)} />}
                 </Section>

@@ -2,7 +2,7 @@ import { useTranslation } from 'react-i18next'
 import { Link } from 'react-router'
 import { remedyFor, type ObjectRef } from '@/api/links'
 import type { App, Container, Service } from '@/api/model'
-import { containerWord, shownCondition } from '@/api/status'
+import { containerConditions, shownCondition } from '@/api/status'
 import type { ConditionLike } from '@/shared/ui/Conditions'
 
 /** Everything that says why an app (or one service of it) is not as asked: its own conditions, its services' and its containers', each sentence once. */
@@ -11,9 +11,7 @@ export function gather(app: App | null, services: Service[], containers: Contain
   const found = [
     ...(app?.status.conditions ?? []).map((condition) => shownCondition(condition, severity)),
     ...services.flatMap((service) => (service.status.conditions ?? []).map((condition) => shownCondition(condition, severity, services.length > 1 ? service.name : undefined))),
-    ...containers.flatMap((container) =>
-      (container.status.conditions ?? []).map((condition) => shownCondition(condition, containerWord(container) === 'failed' ? 'error' : 'warning', container.name)),
-    ),
+    ...containers.flatMap((container) => containerConditions(container, container.name)),
   ]
   const once = new Map<string, ConditionLike>()
   for (const condition of found) if (!once.has(condition.reason + condition.sentence)) once.set(condition.reason + condition.sentence, condition)

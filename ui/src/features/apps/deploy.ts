@@ -59,12 +59,17 @@ export function serviceOf(values: DeployValues, base?: ServiceSpec): ServiceInpu
   const command = splitWords(values.command ?? '')
   container.command = command.length > 0 ? command : undefined
   container.user = values.user?.trim() || undefined
-  const service: ServiceInput = { container: clean(container), replicas: values.replicas ?? defaults.replicas }
+  const service: ServiceInput = { container: clean(container), replicas: values.replicas ?? defaults.replicas, ...(base ? placingOf(base) : {}) }
   // The form shows one port; the others of a service that was written elsewhere stay.
   const more = (base?.ports ?? []).slice(1)
   if (values.port) service.ports = [{ protocol: values.protocol ?? defaults.protocol, hostPort: values.hostPort ?? 0, containerPort: values.port, ...(base?.ports?.[0]?.hostIp ? { hostIp: base.ports[0].hostIp } : {}) }, ...more]
   else if (more.length > 0) service.ports = more
   return service
+}
+
+/** What says where replicas run; the form does not show it, so it stays. */
+function placingOf({ placement, reserve, maxUnavailable }: ServiceSpec): Pick<ServiceInput, 'placement' | 'reserve' | 'maxUnavailable'> {
+  return clean({ placement, reserve, maxUnavailable })
 }
 
 function without<T extends object, K extends keyof T>(object: T, key: K): Omit<T, K> {
@@ -101,9 +106,10 @@ export function valuesOf(name: string, { container, replicas, ports }: ServiceSp
 /** An app as it is, in the form in which it is put in force again. */
 export function inputsOf(services: Record<string, ServiceSpec>): Record<string, ServiceInput> {
   return Object.fromEntries(
-    Object.entries(services).map(([name, { container, replicas, ports }]) => {
+    Object.entries(services).map(([name, spec]) => {
+      const { container, replicas, ports } = spec
       const mounts = container.mounts?.map((mount) => without(mount, 'volumeId'))
-      return [name, { container: clean({ ...without(container, 'imageDigest'), mounts }), replicas, ...(ports ? { ports } : {}) }]
+      return [name, { container: clean({ ...without(container, 'imageDigest'), mounts }), replicas, ...(ports ? { ports } : {}), ...placingOf(spec) }]
     }),
   )
 }

@@ -6,10 +6,11 @@ import { useTranslation } from 'react-i18next'
 import { Link, useNavigate, useParams, useSearchParams } from 'react-router'
 import type { Container } from '@/api/model'
 import { asProblem } from '@/api/problem'
-import { containerWord, shownCondition } from '@/api/status'
+import { containerWord, containerConditions } from '@/api/status'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { Conditions } from '@/shared/ui/Conditions'
 import { Page, PageSkeleton } from '@/shared/ui/Page'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAs } from '@/shared/ui/SameAs'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
@@ -35,13 +36,7 @@ export default function DetailPage() {
   const { ref = '' } = useParams()
   const container = useQuery(containerQuery(ref))
   if (container.isPending) return <PageSkeleton />
-  if (!container.data) {
-    return (
-      <Page title={ref} plainTitle={ref} back={<Link to="/containers">{t('nav.containers')}</Link>}>
-        <ProblemAlert problem={asProblem(container.error)} retry={() => void container.refetch()} />
-      </Page>
-    )
-  }
+  if (!container.data) return <PageProblem title={ref} back={<Link to="/containers">{t('nav.containers')}</Link>} problem={asProblem(container.error)} retry={() => void container.refetch()} />
   return <Detail key={container.data.id} container={container.data} lost={container.isError ? asProblem(container.error) : null} />
 }
 
@@ -103,7 +98,7 @@ function Detail({ container, lost }: { container: Container; lost: ReturnType<ty
       actions={<Actions container={container} />}
     >
       {lost && <ProblemAlert problem={lost} />}
-      <Conditions conditions={(status.conditions ?? []).map((condition) => shownCondition(condition, word === 'failed' ? 'error' : 'warning'))} />
+      <Conditions conditions={containerConditions(container)} />
       <Tabs
         activeKey={tab}
         onChange={(key) => setSearch(key === 'overview' ? {} : { tab: key })}

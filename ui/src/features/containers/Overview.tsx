@@ -36,6 +36,7 @@ export function Overview({ container }: { container: Container }) {
             items={[
               { label: t('column.image'), value: <Link to={`/images?q=${encodeURIComponent(shortImage(spec.image))}`} title={spec.image}>{shortImage(spec.image)}{spec.imageDigest && <span className="sk-muted"> {shortDigest(spec.imageDigest)}</span>}</Link> },
               { label: t('column.node'), value: node ? <Link to={`/nodes/${encodeURIComponent(node)}`}>{node}</Link> : '–' },
+              ...(assign.reason ? [{ label: assign.nodeId ? t('placement.why') : t('placement.waits'), value: assign.reason }] : []),
               { label: t('column.address'), value: assign.address ? <CopyLine text={assign.address} /> : '–' },
               { label: t('column.ports'), value: <Ports ports={ports.data?.get(container.serviceId)} /> },
               { label: t('containers.started'), value: <Time at={status.startedAt} /> },

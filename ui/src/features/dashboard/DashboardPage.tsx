@@ -9,13 +9,14 @@ import { objectPath, remedyFor } from '@/api/links'
 import type { Status, StatusProblem } from '@/api/model'
 import { useMay } from '@/api/may'
 import { asProblem } from '@/api/problem'
-import { eventsQuery, sessionQuery, statusQuery } from '@/api/queries'
+import { eventsQuery, quorumQuery, sessionQuery, statusQuery } from '@/api/queries'
 import { formatBytes, formatPercent } from '@/shared/lib/format'
 import { CopyLine } from '@/shared/ui/CopyButton'
 import { EventList } from '@/shared/ui/EventList'
 import { Meter } from '@/shared/ui/Meter'
 import { Page, Section } from '@/shared/ui/Page'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
+import { QuorumPanel } from '@/shared/ui/QuorumPanel'
 import { Sentence } from '@/shared/ui/Sentence'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
 import { Time } from '@/shared/ui/Time'
@@ -31,6 +32,7 @@ export default function DashboardPage() {
   const events = useQuery(eventsQuery({ limit: 12 }))
   const refs = useMemo(() => events.data?.items.map(({ kind, objectId, object, appId }) => ({ kind, id: objectId, name: object, appId })), [events.data])
   const link = useExistingLink(refs)
+  const quorum = useQuery({ ...quorumQuery, enabled: may('node.read') })
   const empty = status.data?.counts.apps === 0
   return (
     <Page
@@ -50,6 +52,7 @@ export default function DashboardPage() {
       {status.data ? <Well status={status.data} /> : !status.isError && <Skeleton active />}
       {empty && may('app.write') && <QuickStart />}
       {status.data && <Tiles status={status.data} />}
+      {quorum.data && <QuorumPanel quorum={quorum.data} brief />}
       <div className="sk-columns">
         {status.data && status.data.nodes.length > 0 && <Nodes status={status.data} />}
         <Section title={t('dashboard.events')} extra={<Link to="/events">{t('action.all')}</Link>} flush>

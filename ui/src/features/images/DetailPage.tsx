@@ -14,7 +14,7 @@ import { commandLine, curl } from '@/shared/lib/shell'
 import { Digest } from '@/shared/ui/Digest'
 import { ConfigFacts, LayerList, UsedByList, Values } from '@/shared/ui/ImageParts'
 import { Facts, Page, PageSkeleton, Section } from '@/shared/ui/Page'
-import { ProblemAlert } from '@/shared/ui/ProblemAlert'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { SameAs } from '@/shared/ui/SameAs'
 import { Time } from '@/shared/ui/Time'
 import { PushDialog } from './PushDialog'
@@ -25,13 +25,7 @@ export default function DetailPage() {
   const { ref = '' } = useParams()
   const detail = useQuery(imageQuery(ref))
   if (detail.isPending) return <PageSkeleton />
-  if (!detail.data) {
-    return (
-      <Page title={t('image.title')} plainTitle={t('image.title')} back={<Link to="/images">{t('nav.images')}</Link>}>
-        <ProblemAlert problem={asProblem(detail.error)} retry={() => void detail.refetch()} />
-      </Page>
-    )
-  }
+  if (!detail.data) return <PageProblem title={t('image.title')} back={<Link to="/images">{t('nav.images')}</Link>} problem={asProblem(detail.error)} retry={() => void detail.refetch()} />
   return <Detail detail={detail.data} />
 }
 

@@ -10,7 +10,7 @@ import { asProblem } from '@/api/problem'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { ConfirmDialog } from '@/shared/ui/ConfirmDialog'
 import { Page, PageSkeleton } from '@/shared/ui/Page'
-import { ProblemAlert } from '@/shared/ui/ProblemAlert'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { SameAs } from '@/shared/ui/SameAs'
 import { Time } from '@/shared/ui/Time'
 import { Members } from './Members'
@@ -22,13 +22,7 @@ export default function TenantPage() {
   const { ref = '' } = useParams()
   const tenant = useQuery(tenantQuery(ref))
   if (tenant.isPending) return <PageSkeleton />
-  if (!tenant.data) {
-    return (
-      <Page title={ref} plainTitle={ref} back={<Link to="/tenants">{t('nav.tenants')}</Link>}>
-        <ProblemAlert problem={asProblem(tenant.error)} retry={() => void tenant.refetch()} />
-      </Page>
-    )
-  }
+  if (!tenant.data) return <PageProblem title={ref} back={<Link to="/tenants">{t('nav.tenants')}</Link>} problem={asProblem(tenant.error)} retry={() => void tenant.refetch()} />
   return <Detail tenant={tenant.data} />
 }
 

@@ -11,6 +11,7 @@ import { formatBytes } from '@/shared/lib/format'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { EventList } from '@/shared/ui/EventList'
 import { Page, PageSkeleton, Section } from '@/shared/ui/Page'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAs } from '@/shared/ui/SameAs'
 import { Time } from '@/shared/ui/Time'
@@ -27,13 +28,7 @@ export default function DetailPage() {
   const { ref = '' } = useParams()
   const repository = useQuery(repositoryQuery(ref))
   if (repository.isPending) return <PageSkeleton />
-  if (!repository.data) {
-    return (
-      <Page title={ref} plainTitle={ref} back={<Link to="/repositories">{t('nav.repositories')}</Link>}>
-        <ProblemAlert problem={asProblem(repository.error)} retry={() => void repository.refetch()} />
-      </Page>
-    )
-  }
+  if (!repository.data) return <PageProblem title={ref} back={<Link to="/repositories">{t('nav.repositories')}</Link>} problem={asProblem(repository.error)} retry={() => void repository.refetch()} />
   return <Detail repository={repository.data} />
 }
 

@@ -15,6 +15,7 @@ import { commandLine, curl } from '@/shared/lib/shell'
 import { Digest } from '@/shared/ui/Digest'
 import { ConfigFacts, LayerList, UsedByList, Values } from '@/shared/ui/ImageParts'
 import { Facts, Page, PageSkeleton, Section } from '@/shared/ui/Page'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { FoldedSameAs } from '@/shared/ui/FoldedSameAs'
 import { SameAs } from '@/shared/ui/SameAs'
@@ -33,11 +34,7 @@ export default function ImagePage() {
   if (repository.isPending || manifest.isPending) return <PageSkeleton />
   if (!repository.data || !manifest.data) {
     const failed = repository.isError ? repository : manifest
-    return (
-      <Page title={shown} plainTitle={shown} back={<Link to={`/repositories/${encodeURIComponent(ref)}`}>{ref}</Link>}>
-        <ProblemAlert problem={asProblem(failed.error)} retry={() => void failed.refetch()} />
-      </Page>
-    )
+    return <PageProblem title={shown} back={<Link to={`/repositories/${encodeURIComponent(ref)}`}>{ref}</Link>} problem={asProblem(failed.error)} retry={() => void failed.refetch()} />
   }
   return <Detail repository={repository.data} manifest={manifest.data} reference={reference} shown={shown} />
 }

@@ -1,7 +1,7 @@
 import { DeleteOutlined, MoreOutlined } from '@/shared/ui/icons'
 import { useQuery } from '@tanstack/react-query'
 import { Button, Dropdown, Tabs, Tag } from 'antd'
-import { useCallback, useMemo, useState } from 'react'
+import { useMemo, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link, useNavigate, useParams, useSearchParams } from 'react-router'
 import { volumeFiles } from '@/api/files'
@@ -9,12 +9,13 @@ import type { Volume } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { nodesQuery, nodeStatsQuery } from '@/api/queries'
 import { FileBrowser } from '@/shared/files/FileBrowser'
-import type { Place } from '@/shared/files/paths'
+import { usePlace } from '@/shared/files/usePlace'
 import { formatBytes } from '@/shared/lib/format'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { CopyLine } from '@/shared/ui/CopyButton'
 import { Meter } from '@/shared/ui/Meter'
 import { Facts, Page, PageSkeleton, Section } from '@/shared/ui/Page'
+import { PageProblem } from '@/shared/ui/PageProblem'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { SameAs } from '@/shared/ui/SameAs'
 import { Time } from '@/shared/ui/Time'
@@ -27,13 +28,7 @@ export default function DetailPage() {
   const { ref = '' } = useParams()
   const volume = useQuery(volumeQuery(ref))
   if (volume.isPending) return <PageSkeleton />
-  if (!volume.data) {
-    return (
-      <Page title={ref} plainTitle={ref} back={<Link to="/volumes">{t('nav.volumes')}</Link>}>
-        <ProblemAlert problem={asProblem(volume.error)} retry={() => void volume.refetch()} />
-      </Page>
-    )
-  }
+  if (!volume.data) return <PageProblem title={ref} back={<Link to="/volumes">{t('nav.volumes')}</Link>} problem={asProblem(volume.error)} retry={() => void volume.refetch()} />
   return <Detail volume={volume.data} lost={volume.isError ? asProblem(volume.error) : null} />
 }
 
@@ -138,22 +133,8 @@ function Overview({ volume }: { volume: Volume }) {
 }
 
 function Files({ volume }: { volume: Volume }) {
-  const [search, setSearch] = useSearchParams()
+  const [place, go] = usePlace()
   const store = useMemo(() => volumeFiles(volume.id), [volume.id])
-  const path = search.get('path') || '/'
-  const raw = search.get('raw') ?? undefined
-  const place = useMemo((): Place => ({ path, raw }), [path, raw])
-  const go = useCallback(
-    (next: Place) =>
-      setSearch((old) => {
-        if (next.path === '/') old.delete('path')
-        else old.set('path', next.path)
-        if (next.raw === undefined) old.delete('raw')
-        else old.set('raw', next.raw)
-        return old
-      }),
-    [setSearch],
-  )
   return (
     <FileBrowser
       store={store}

@@ -8,12 +8,15 @@ export interface ProblemLike {
   message: string
   code: string
   requestId: string
+  /** The frame says it already: a quiet line stands for it here. */
+  said?: boolean
 }
 
 /** An error as the server's sentence, with its code and request id to copy. Announced to screen readers when it appears. */
 export function ProblemAlert({ problem, retry }: { problem: ProblemLike | null | undefined; retry?: () => void }) {
   const { t } = useTranslation()
   if (!problem) return null
+  if (problem.said) return <p className="sk-muted sk-said">{t('reach.waits')}</p>
   const reference = [problem.code, problem.requestId].filter(Boolean).join(' ')
   return (
     <Alert

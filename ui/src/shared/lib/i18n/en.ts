@@ -1,9 +1,11 @@
+import { cluster } from './en.cluster'
 import { registry } from './en.registry'
 import { runtime } from './en.runtime'
 import { stacks } from './en.stacks'
 
 /** The English words of the console. zh.ts has the same keys; catalogue.test.ts holds both to the code. */
 export const en = {
+  ...cluster,
   ...registry,
   ...runtime,
   ...stacks,

@@ -1,4 +1,5 @@
 import type { en } from './en'
+import { cluster } from './zh.cluster'
 import { registry } from './zh.registry'
 import { runtime } from './zh.runtime'
 import { stacks } from './zh.stacks'
@@ -7,6 +8,7 @@ import { stacks } from './zh.stacks'
 export type Words<T> = { [K in keyof T as K extends `${string}_one` ? never : K]: T[K] extends string ? string : Words<T[K]> }
 
 export const zh: Words<typeof en> = {
+  ...cluster,
   ...registry,
   ...runtime,
   ...stacks,
