@@ -134,15 +134,16 @@ func (r *Registry) collect(ctx context.Context, now bool) (blobs int, bytes int6
 	}
 	var errs []error
 	given := map[digest.Digest]int64{}
+	spare := r.spare(ctx, r.view(), rooted)
 	for d, n := range rooted {
-		if keep[d] {
+		if keep[d] && !spare[d] || r.held.lately(d) {
 			delete(r.doomed.blobs, d)
 			continue
 		}
 		if !r.due(r.doomed.blobs, d, now) {
 			continue
 		}
-		if ok, err := r.giveUp(ctx, d); err != nil {
+		if ok, err := r.giveUp(ctx, d, spare[d]); err != nil {
 			errs = append(errs, err)
 		} else if ok {
 			given[d] = n
@@ -154,7 +155,7 @@ func (r *Registry) collect(ctx context.Context, now bool) (blobs int, bytes int6
 			delete(r.doomed.blobs, d)
 		}
 	}
-	errs = append(errs, r.keepAll(ctx, rooted))
+	errs = append(errs, r.keepAll(ctx, rooted, spare))
 	if len(given) == 0 && records == 0 {
 		return 0, 0, errors.Join(errs...)
 	}
@@ -343,11 +344,12 @@ func (r *Registry) rooted(ctx context.Context) (map[digest.Digest]int64, error) 
 }
 
 // giveUp lets the engine collect a blob, unless somebody uses it or a row that
-// came meanwhile needs it.
-func (r *Registry) giveUp(ctx context.Context, d digest.Digest) (ok bool, err error) {
+// came meanwhile needs it. A spare one is kept by others; what the engine's images
+// need of it stays.
+func (r *Registry) giveUp(ctx context.Context, d digest.Digest, spare bool) (ok bool, err error) {
 	r.blobs.pins.alone(d, func() {
 		v := r.view()
-		if v.LinkedAnywhere(d.String()) || imagesInUse(v)[d] {
+		if !spare && (v.LinkedAnywhere(d.String()) || imagesInUse(v)[d]) || r.held.lately(d) {
 			return
 		}
 		_, err = r.blobs.store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelRoot: ""}}, fieldRoot)
@@ -364,12 +366,17 @@ func (r *Registry) giveUp(ctx context.Context, d digest.Digest) (ok bool, err er
 
 // keepAll makes the engine keep what repositories hold and it does not yet, as
 // after a crash between a row and its label. What is not here is no error.
-func (r *Registry) keepAll(ctx context.Context, rooted map[digest.Digest]int64) error {
+func (r *Registry) keepAll(ctx context.Context, rooted map[digest.Digest]int64, spare map[digest.Digest]bool) error {
 	var errs []error
-	for text := range r.view().RegistryDigests() {
+	v := r.view()
+	among, own := keepers(v, time.Now()), pushed(v)
+	for text := range v.RegistryDigests() {
 		d := digest.Digest(text)
-		if _, ok := rooted[d]; ok {
+		if _, ok := rooted[d]; ok || spare[d] {
 			continue
+		}
+		if _, ours := own[text]; ours && !r.alone() && !slices.Contains(duty(among, text), r.cfg.NodeID) {
+			continue // here for an image that runs, which keeps it
 		}
 		rooted[d] = 0 // once is enough
 		release := r.blobs.Pin(d)

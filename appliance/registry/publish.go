@@ -59,6 +59,13 @@ func (r *Registry) Publish(ctx context.Context, by model.Origin, repo *model.Rep
 			return d, err
 		}
 	}
+	var items []item
+	for _, m := range p.manifests {
+		items = append(items, itemsOf(m)...)
+	}
+	if err := r.spread(ctx, items); err != nil && ctx.Err() == nil {
+		r.log.Warn("what was published is on one member only for now", "repository", path, "digest", top.Descriptor.Digest, "err", err)
+	}
 	return top.Descriptor, nil
 }
 
@@ -86,6 +93,14 @@ func (p *publication) close() {
 func (p *publication) keep(ctx context.Context, d digest.Digest) (int64, error) {
 	p.pins = append(p.pins, p.r.blobs.Pin(d))
 	size, err := p.r.blobs.Stat(ctx, d)
+	if errors.Is(err, ErrNoBlob) && !p.r.alone() {
+		release, ferr := p.r.bring(ctx, d, -1)
+		if ferr != nil {
+			return 0, ferr
+		}
+		p.pins = append(p.pins, release)
+		size, err = p.r.blobs.Stat(ctx, d)
+	}
 	if err != nil {
 		return 0, err
 	}

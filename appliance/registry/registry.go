@@ -15,6 +15,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/access"
@@ -38,11 +40,17 @@ type Config struct {
 	Access  Access
 	Mirror  Mirror
 	Images  EngineImages
+	NodeID  string  // of this node
+	Peers   Peers   // the ways to the other members; nil: there are none
+	Fetch   Fetcher // brings what other members have; nil: there are none
 	Log     *slog.Logger
 	// Grace is how long the collector keeps what nothing needs any more, and
 	// blobs that wait for their manifest; 0 means a day for blobs, an hour for
 	// the rest.
 	Grace time.Duration
+	// CopyEvery is how often this node looks for what it is to keep a copy of; 0
+	// means 20 seconds.
+	CopyEvery time.Duration
 }
 
 // Registry is the registry on one node.
@@ -52,6 +60,11 @@ type Registry struct {
 	blobs   *Blobs
 	uploads *uploads
 	doomed  doomed
+	held    held
+	life    context.Context //nolint:containedctx // of what goes on behind a push
+	end     context.CancelFunc
+	soon    sync.WaitGroup
+	slots   chan struct{} // of what is copied while a push goes on
 }
 
 // New opens the registry with the uploads that the last run left. Nothing needs
@@ -61,9 +74,10 @@ func New(cfg Config) (*Registry, error) {
 		return nil, errors.New("registry: blobs, cluster, access and log must be given")
 	}
 	log := cfg.Log.With("component", "registry")
-	r := &Registry{cfg: cfg, log: log, blobs: cfg.Blobs}
+	r := &Registry{cfg: cfg, log: log, blobs: cfg.Blobs, slots: make(chan struct{}, 4)}
+	r.life, r.end = context.WithCancel(context.Background())
 	var err error
-	if r.uploads, err = openUploads(r.blobs, log); err != nil {
+	if r.uploads, err = openUploads(r.blobs, cfg.NodeID, log); err != nil {
 		return nil, fmt.Errorf("open the registry: %w", err)
 	}
 	return r, nil
@@ -74,6 +88,7 @@ func (r *Registry) Blobs() *Blobs { return r.blobs }
 
 const (
 	tendEvery    = time.Minute
+	copyEvery    = 20 * time.Second
 	collectEvery = 10 * time.Minute
 )
 
@@ -81,6 +96,8 @@ const (
 // collects until ctx ends. Requests may come before and meanwhile.
 func (r *Registry) Run(ctx context.Context) error {
 	defer r.uploads.close()
+	defer r.soon.Wait()
+	defer r.end()
 	if err := r.blobs.sweep(ctx); err != nil && ctx.Err() == nil {
 		r.log.Warn("something of an interrupted push is left over", "err", err)
 	}
@@ -90,6 +107,9 @@ func (r *Registry) Run(ctx context.Context) error {
 		}
 	}
 	round() // finds what a crash left between the engine and the state
+	var keeping sync.WaitGroup
+	keeping.Go(func() { r.keepLoop(ctx) })
+	defer keeping.Wait()
 	tend, collect := time.NewTicker(tendEvery), time.NewTicker(collectEvery)
 	defer tend.Stop()
 	defer collect.Stop()
@@ -101,6 +121,21 @@ func (r *Registry) Run(ctx context.Context) error {
 			r.uploads.tend(time.Now(), func(id string) bool { _, ok := r.view().Repository(id); return ok })
 		case <-collect.C:
 			round()
+		}
+	}
+}
+
+// keepLoop takes the copies that this node is to keep until ctx ends.
+func (r *Registry) keepLoop(ctx context.Context) {
+	tick := time.NewTicker(cmp.Or(r.cfg.CopyEvery, copyEvery))
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := r.keepCopies(ctx); err != nil && ctx.Err() == nil {
+			r.log.Warn("not all copies of what was pushed are taken; they are tried again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
 		}
 	}
 }
@@ -195,6 +230,9 @@ func (r *Registry) serve(w http.ResponseWriter, q *request) error {
 	case routeUploads:
 		return r.beginUpload(w, q)
 	default:
+		if at := r.uploadNode(q.ref); at != "" {
+			return r.passOn(w, q, at)
+		}
 		switch q.Method {
 		case http.MethodGet:
 			return r.uploadStatus(w, q)

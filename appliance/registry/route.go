@@ -16,7 +16,7 @@ const maxName = 255
 var (
 	nameForm = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagForm  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	idForm   = regexp.MustCompile(`^[a-z2-7]{26}$`)
+	idForm   = regexp.MustCompile(`^[a-z2-7]{26}(?:-[a-z0-9-]{1,64})?$`)
 )
 
 // what is asked for.

@@ -84,7 +84,17 @@ func (r *Registry) freshen(q *request, repo *model.Repository, link *model.BlobL
 // send serves content by its digest.
 func (r *Registry) send(w http.ResponseWriter, q *request, d digest.Digest, mediaType, missing string) error {
 	c, err := r.blobs.Open(q.Context(), d)
+	if errors.Is(err, ErrNoBlob) && !r.alone() {
+		var release func()
+		if release, err = r.bring(q.Context(), d, -1); err == nil {
+			defer release()
+			c, err = r.blobs.Open(q.Context(), d)
+		}
+	}
 	if errors.Is(err, ErrNoBlob) {
+		if !r.alone() { // a repository has it, so it is somewhere
+			return &model.Error{Kind: model.KindUnavailable, Code: "content_away", Err: err, Detail: "the content of " + d.String() + " is on no member that answers at the moment; try again"}
+		}
 		return fail(http.StatusNotFound, missing, "the content of %s is not on this node", d).about("digest", d.String())
 	}
 	if err != nil {
@@ -198,12 +208,19 @@ func (r *Registry) mount(q *request, to *model.Repository, d digest.Digest, from
 	}
 	release := r.blobs.Pin(d)
 	defer release()
-	if err := r.blobs.Retain(q.Context(), d); errors.Is(err, ErrNoBlob) {
-		return false, nil // on another node, or given up: the client sends it
+	err := r.blobs.Retain(q.Context(), d)
+	if errors.Is(err, ErrNoBlob) {
+		var fetched func()
+		if fetched, err = r.bring(q.Context(), d, -1); err == nil {
+			defer fetched()
+		}
+	}
+	if errors.Is(err, ErrNoBlob) {
+		return false, nil // given up, or on a node that is away: the client sends it
 	} else if err != nil {
 		return false, err
 	}
-	_, err := r.propose(q.Context(), &command.MountBlob{Head: q.by(to), FromID: source, RepositoryID: to.ID, Digest: d.String()})
+	_, err = r.propose(q.Context(), &command.MountBlob{Head: q.by(to), FromID: source, RepositoryID: to.ID, Digest: d.String()})
 	if model.CodeOf(err) == "blob_unknown" {
 		return false, nil
 	}
@@ -398,6 +415,9 @@ func (r *Registry) finish(q *request, repo *model.Repository, up *upload, d dige
 	size := up.in.size.Load()
 	r.uploads.forget(up)
 	_, err = r.propose(ctx, &command.LinkBlobs{Head: q.by(repo), Links: []model.BlobLink{{RepositoryID: repo.ID, Digest: d.String(), Size: size}}})
+	if err == nil {
+		r.spreadSoon(item{d.String(), size})
+	}
 	return err
 }
 

@@ -100,6 +100,7 @@ func (r *Registry) putManifest(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
+	r.spreadPush(q.Context(), w, q.name, m)
 	h := w.Header()
 	h.Set("Location", location(q.name, "manifests", d.String()))
 	h.Set("Docker-Content-Digest", d.String())
@@ -192,7 +193,7 @@ func (r *Registry) platformOf(ctx context.Context, v *state.View, m *model.Manif
 	if _, linked := v.BlobLink(m.RepositoryID, doc.Config.Digest.String()); !linked {
 		return ""
 	}
-	b, err := r.blobs.Read(ctx, doc.Config.Digest, maxConfig)
+	b, err := r.readBlob(ctx, doc.Config.Digest, maxConfig)
 	if err != nil {
 		return ""
 	}
@@ -235,7 +236,7 @@ func (r *Registry) annotations(ctx context.Context, m *model.Manifest) (map[stri
 	if !m.AnnotationsInBlob {
 		return m.Descriptor.Annotations, nil
 	}
-	b, err := r.blobs.Read(ctx, digest.Digest(m.Descriptor.Digest), maxManifest)
+	b, err := r.readBlob(ctx, digest.Digest(m.Descriptor.Digest), maxManifest)
 	if err != nil {
 		if errors.Is(err, ErrNoBlob) {
 			return nil, nil

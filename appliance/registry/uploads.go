@@ -50,6 +50,7 @@ type upload struct {
 // uploads are the uploads of this node. Safe for concurrent use.
 type uploads struct {
 	dir   string
+	node  string // of this node; what ids end with
 	blobs *Blobs
 	log   *slog.Logger
 	mu    sync.Mutex
@@ -64,8 +65,8 @@ func newID() string {
 
 // openUploads reads the uploads that the last run left. Rows that cannot be read
 // are removed, and so are bytes without a row: they could not be given to anybody.
-func openUploads(blobs *Blobs, log *slog.Logger) (*uploads, error) {
-	u := &uploads{dir: blobs.uploads(), blobs: blobs, log: log, all: map[string]*upload{}}
+func openUploads(blobs *Blobs, node string, log *slog.Logger) (*uploads, error) {
+	u := &uploads{dir: blobs.uploads(), node: node, blobs: blobs, log: log, all: map[string]*upload{}}
 	files, err := os.ReadDir(u.dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the folder of uploads: %w", err)
@@ -107,7 +108,11 @@ var errTooMany = errors.New("too many open uploads")
 // begin makes an upload. It is on the disk when begin returns.
 func (u *uploads) begin(repositoryID, caller string) (*upload, error) {
 	now := time.Now()
-	up := u.known(uploadRow{ID: newID(), RepositoryID: repositoryID, Caller: caller, StartedAt: now.UTC()}, now)
+	id := newID()
+	if u.node != "" {
+		id += "-" + u.node
+	}
+	up := u.known(uploadRow{ID: id, RepositoryID: repositoryID, Caller: caller, StartedAt: now.UTC()}, now)
 	u.mu.Lock()
 	n := 0
 	for _, o := range u.all {
