@@ -10,7 +10,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +53,6 @@ type Config struct {
 	Fatal func(error)
 
 	Election time.Duration // without a leader for this long, elect one; 0 means 50 ms alone, 300 ms with Stream
-	Tell     time.Duration // how soon followers are told what is committed; 0 means 5 ms
 	Audit    fsm.AuditConfig
 }
 
@@ -195,7 +193,6 @@ func (n *Node) raftConfig(lead chan<- bool) *raft.Config {
 	}
 	c.ElectionTimeout = c.HeartbeatTimeout
 	c.LeaderLeaseTimeout = c.HeartbeatTimeout
-	c.CommitTimeout = cmp.Or(n.cfg.Tell, 5*time.Millisecond) // see pipeline: what says nothing new is not sent
 	c.SnapshotThreshold = 4096
 	c.TrailingLogs = 2048
 	c.NoLegacyTelemetry = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -194,7 +195,7 @@ func (n *Node) submit(slots chan struct{}, inflight chan<- *batch) {
 		select {
 		case p := <-n.proposals:
 			b := &batch{proposals: []*proposal{p}}
-			n.fill(b)
+			n.fill(b, len(slots) > 1)
 			inflight <- b.send(n)
 		case <-n.closing:
 			n.refuseRest()
@@ -203,16 +204,21 @@ func (n *Node) submit(slots chan struct{}, inflight chan<- *batch) {
 	}
 }
 
-// fill adds the proposals that are waiting already.
-func (n *Node) fill(b *batch) {
-	size := b.proposals[0].size
+// fill adds the proposals that are waiting already. With others on their way
+// there is time to let those come who were just answered and write again.
+func (n *Node) fill(b *batch, others bool) {
+	size, had := b.proposals[0].size, 0
 	for len(b.proposals) < maxBatch && size < maxBatchBytes {
 		select {
 		case p := <-n.proposals:
 			b.proposals = append(b.proposals, p)
 			size += p.size
 		default:
-			return
+			if !others || len(b.proposals) == had {
+				return
+			}
+			had = len(b.proposals)
+			runtime.Gosched()
 		}
 	}
 }
@@ -259,6 +265,7 @@ func (n *Node) collect(slots <-chan struct{}, inflight <-chan *batch) {
 				err = unknown(r.Err)
 			}
 			outcomes = r.Outcomes
+			n.watched.committed()
 			n.awaitStandby(b.future.Index())
 		} else if model.CodeOf(err) == "" {
 			err = unknown(err) // the log refused it, which says nothing about what is on the disk

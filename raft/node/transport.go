@@ -24,7 +24,7 @@ func newTransport(cfg Config) (raft.Transport, func() error) {
 		return t, t.Close
 	}
 	t := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: stream{cfg.Stream}, MaxPool: 4, Timeout: rpcTimeout, Logger: newLogger(cfg.Log.With("component", "raft")),
+		Stream: stream{cfg.Stream}, MaxPool: 4, MaxRPCsInFlight: 16, Timeout: rpcTimeout, Logger: newLogger(cfg.Log.With("component", "raft")),
 		ServerAddressProvider: byID{},
 	})
 	return named{t, raft.ServerAddress(cfg.ID)}, t.Close
@@ -58,7 +58,7 @@ func (t named) LocalAddr() raft.ServerAddress { return t.addr }
 var (
 	errSilent  = errors.New("this node keeps silent: its disk or its state machine is stuck")
 	errNoPeer  = errors.New("no longer this member's leader")
-	errNoReply = errors.New("skipped: nothing new to tell")
+	errNoReply = errors.New("skipped: nothing to tell")
 )
 
 // sender is raft's whole transport, pre-votes included.
@@ -77,6 +77,9 @@ type watched struct {
 	silent atomic.Bool               // nothing goes out but answers
 	raft   atomic.Pointer[raft.Raft] // nil until raft runs
 	over   <-chan struct{}           // closed when the node closes
+
+	mu    sync.Mutex
+	pipes map[*pipeline]struct{} // guarded by mu
 }
 
 // heartbeat says whether a request is one of raft's heartbeats, which carry
@@ -174,89 +177,3 @@ func (t *watched) RequestPreVote(id raft.ServerID, to raft.ServerAddress, req *r
 	}
 	return t.sender.RequestPreVote(id, to, req, resp)
 }
-
-// keepAlive is how often a request without news goes out on a pipeline all the
-// same: a member that was started again learns by it what is committed.
-const keepAlive = 150 * time.Millisecond
-
-// AppendEntriesPipeline opens a pipeline.
-func (t *watched) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress) (raft.AppendPipeline, error) {
-	if t.silent.Load() {
-		return nil, errSilent
-	}
-	inner, err := t.sender.AppendEntriesPipeline(id, to)
-	if err != nil {
-		return nil, err
-	}
-	p := &pipeline{AppendPipeline: inner, t: t, id: id, out: make(chan raft.AppendFuture, 16), closed: make(chan struct{})}
-	go p.pass() // ends with Close
-	return p, nil
-}
-
-// pipeline is one pipeline to a member.
-type pipeline struct {
-	raft.AppendPipeline
-	t         *watched
-	id        raft.ServerID
-	out       chan raft.AppendFuture
-	closed    chan struct{}
-	closeOnce sync.Once
-
-	committed uint64    // the commit index that was told last; used by the sending goroutine only
-	told      time.Time // when; likewise
-}
-
-// AppendEntries sends a request, unless it has nothing to tell: raft asks every
-// few milliseconds, so that followers hear soon what is committed.
-func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if p.t.silent.Load() {
-		return nil, errSilent
-	}
-	now := time.Now()
-	if len(req.Entries) == 0 && req.LeaderCommitIndex == p.committed && now.Sub(p.told) < keepAlive {
-		return skipped{start: now, req: req, resp: resp}, nil // raft hears of answers by Consumer only
-	}
-	p.committed, p.told = req.LeaderCommitIndex, now
-	return p.AppendPipeline.AppendEntries(req, resp)
-}
-
-// Consumer gives the answers.
-func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.out }
-
-// Close ends the pipeline.
-func (p *pipeline) Close() error {
-	p.closeOnce.Do(func() { close(p.closed) })
-	return p.AppendPipeline.Close()
-}
-
-// pass hands answers on, having noted them.
-func (p *pipeline) pass() {
-	in := p.AppendPipeline.Consumer()
-	for {
-		select {
-		case f := <-in:
-			if req, resp := f.Request(), f.Response(); resp.Success && resp.Term == req.Term {
-				p.t.peers.answered(p.id, req.Term, 0, upTo(req), true)
-			}
-			select {
-			case p.out <- f:
-			case <-p.closed:
-				return
-			}
-		case <-p.closed:
-			return
-		}
-	}
-}
-
-// skipped is the future of a request that did not go out.
-type skipped struct {
-	start time.Time
-	req   *raft.AppendEntriesRequest
-	resp  *raft.AppendEntriesResponse
-}
-
-func (s skipped) Error() error                          { return errNoReply }
-func (s skipped) Start() time.Time                      { return s.start }
-func (s skipped) Request() *raft.AppendEntriesRequest   { return s.req }
-func (s skipped) Response() *raft.AppendEntriesResponse { return s.resp }

@@ -165,7 +165,7 @@ func (c *Cluster) Start(i int) {
 	c.tb.Helper()
 	m := c.members[i]
 	m.renew()
-	n, err := node.OpenWith(node.Config{ID: m.id, Version: "test", Election: 300 * time.Millisecond, Tell: 20 * time.Millisecond,
+	n, err := node.OpenWith(node.Config{ID: m.id, Version: "test", Election: 300 * time.Millisecond,
 		Forward: forwarder{c, m},
 		Fatal: func(err error) {
 			if !m.disk.broke(err) {
