@@ -8,12 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,11 +29,15 @@ import (
 	"github.com/skerryhq/skerry/appliance/nodeview"
 	"github.com/skerryhq/skerry/appliance/observe"
 	"github.com/skerryhq/skerry/appliance/operation"
+	"github.com/skerryhq/skerry/appliance/peer"
 	"github.com/skerryhq/skerry/appliance/pki"
+	"github.com/skerryhq/skerry/appliance/quorum"
+	"github.com/skerryhq/skerry/appliance/recovery"
 	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/appliance/supervise"
 	"github.com/skerryhq/skerry/netfw/iptables"
 	"github.com/skerryhq/skerry/netfw/link"
+	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/node"
 	"github.com/skerryhq/skerry/runtime/ctrd"
 	"github.com/skerryhq/skerry/runtime/engine"
@@ -107,7 +113,12 @@ type parts struct {
 	box        *pki.Box
 	authority  *pki.Authority
 	certs      *pki.Certificates
+	peers      *peer.Server
 	node       *node.Node
+	replica    replica // node, for what may run while it is not open
+	recovery   *recovery.Recovery
+	recovering atomic.Bool // a recovery is under way: the others' generation may be ahead
+	heartbeats *control.Heartbeats
 	fatal      chan error
 	engine     engine.Config
 	containers *ctrd.Runtime
@@ -134,20 +145,16 @@ func (p *parts) close() error {
 // open opens everything, in the order in which it depends on each other. The
 // parts that it got so far are returned with an error.
 func (a *Appliance) open(ctx context.Context) (*parts, error) {
-	p := &parts{fatal: make(chan error, 1)}
+	p := &parts{fatal: make(chan error, 1), heartbeats: control.NewHeartbeats()}
 	cfg := a.cfg
 	var err error
 	if p.identity, err = loadIdentity(cfg.DataDir); err != nil {
 		return p, err
 	}
-	keys := filepath.Join(cfg.DataDir, "pki")
-	if p.box, err = pki.OpenBox(filepath.Join(keys, "seal.key")); err != nil {
+	if err := a.openKeys(p); err != nil {
 		return p, err
 	}
-	if p.authority, err = pki.OpenAuthority(keys, p.box, time.Now()); err != nil {
-		return p, err
-	}
-	if p.certs, err = pki.OpenCertificates(pki.Config{Dir: keys, ID: p.identity.ID, Hosts: func() []string { return hostNames(cfg) }, Log: a.log.With("component", "pki")}, p.authority); err != nil {
+	if err := a.openPeers(p); err != nil {
 		return p, err
 	}
 	p.engine = engine.Config{Root: filepath.Join(cfg.DataDir, "engine"), RunDir: cfg.RunDir, BinDir: cfg.EngineDir}
@@ -157,19 +164,53 @@ func (a *Appliance) open(ctx context.Context) (*parts, error) {
 	if err := a.openNetwork(p); err != nil {
 		return p, err
 	}
-	if p.node, err = node.Open(node.Config{
-		Dir: cfg.DataDir, ID: p.identity.ID, Version: version, Log: a.log,
-		Fatal: func(err error) {
-			select {
-			case p.fatal <- err:
-			default:
-			}
-		},
-	}); err != nil {
-		return p, err
+	if p.identity.Role != model.NodeWorker {
+		if err := a.openNode(ctx, p); err != nil {
+			return p, err
+		}
 	}
-	p.closers = append(p.closers, p.node.Close)
 	return p, a.openRuntime(ctx, p)
+}
+
+// openKeys opens the node's keys and, on a member, the cluster's.
+func (a *Appliance) openKeys(p *parts) error {
+	keys := a.keysDir()
+	if err := pki.Repair(keys); err != nil {
+		return err
+	}
+	conf := pki.Config{Dir: keys, ID: p.identity.ID, Role: p.identity.Role, Hosts: func() []string { return a.certificateHosts(p) }, Log: a.log.With("component", "pki")}
+	var err error
+	if p.box, err = pki.OpenBox(filepath.Join(keys, "seal.key")); err != nil {
+		return err
+	}
+	if p.identity.Role != model.NodeWorker {
+		if p.authority, err = pki.OpenAuthority(keys, p.box, time.Now()); err != nil {
+			return err
+		}
+	}
+	p.certs, err = pki.OpenCertificates(conf, p.authority)
+	return err
+}
+
+// openNode opens this member's part of the state.
+func (a *Appliance) openNode(ctx context.Context, p *parts) error {
+	if err := a.fetchAnew(ctx, p); err != nil {
+		return err
+	}
+	if err := a.carryOut(p); err != nil {
+		return err
+	}
+	n, err := node.Open(node.Config{
+		Dir: a.cfg.DataDir, ID: p.identity.ID, Version: version, Log: a.log,
+		Stream: p.peers.Stream(), Forward: p.peers.Peers(), Fatal: p.stop,
+	})
+	if err != nil {
+		return err
+	}
+	p.node = n
+	p.replica.Store(n)
+	p.closers = append(p.closers, func() error { p.replica.Store(nil); return n.Close() })
+	return nil
 }
 
 func (a *Appliance) openNetwork(p *parts) error {
@@ -252,17 +293,62 @@ func (a *Appliance) openRuntime(ctx context.Context, p *parts) error {
 // serve runs what was opened until ctx ends or something fails for good. manager
 // is the service manager's socket, or empty.
 func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manager string) error {
+	public, local, err := a.listen(ctx)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-p.fatal:
+			return err
+		}
+	})
+	// The other nodes first: without them a member of several has no leader.
+	g.Go(func() error { return p.peers.Run(ctx, public) })
+	g.Go(func() error { return p.certs.Run(ctx) })
+	g.Go(func() error {
+		return supervise.Keep(ctx, a.superviseConfig(), p.processes, a.log.With("component", "supervise"))
+	})
+	ready := func() {
+		a.log.Info("node is up", "node", p.identity.ID, "name", a.cfg.Name, "listen", a.cfg.Listen, "socket", a.cfg.Socket(),
+			"version", version, "took_ms", time.Since(began).Milliseconds())
+		if err := notify(ctx, manager, "READY=1"); err != nil {
+			a.log.Warn("the service manager does not know that the node is up", "err", err)
+		}
+	}
+	if p.identity.Role == model.NodeWorker {
+		err = a.serveWorker(ctx, g, p, local)
+	} else {
+		err = a.serveMember(ctx, g, p, local)
+	}
+	if err == nil {
+		ready()
+	} else {
+		g.Go(func() error { return err })
+	}
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// serveMember begins what a member does, in the group.
+func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts, local net.Listener) error {
 	port := netip.MustParseAddrPort(a.cfg.Listen).Port()
 	store := p.node.Store()
+	assigned := func() iter.Seq[*model.Container] { return store.View().ContainersOnNode(p.identity.ID) }
 	p.sampler = p.containers.NewSampler()
 	p.recorder = observe.New(observe.Config{
 		Dir: filepath.Join(a.cfg.DataDir, "metrics"), Log: a.log,
-		Probe: observe.NewKernel(observe.KernelConfig{NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store, Sampler: p.sampler, Interface: p.links.Veth}),
+		Probe: observe.NewKernel(observe.KernelConfig{NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Containers: assigned, Sampler: p.sampler, Interface: p.links.Veth}),
 	})
 	upstreams := newMirror(a.cfg, p, a.log)
 	reach := noderuntime.New(noderuntime.Config{
 		NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store,
-		Containers: p.containers, Images: p.images, Sources: upstreams, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Log: a.log,
+		Containers: p.containers, Images: p.images, Sources: upstreams, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Peers: p.peers.Peers(), Log: a.log,
 	})
 	pushed, err := newRegistry(a.cfg, p, upstreams, a.log)
 	if err != nil {
@@ -286,34 +372,28 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		Console: http.FS(ui.FS()), Version: version, Timing: keeper.Timing, Log: a.log,
 		Certificates: shown, People: pushed.people, Token: pushed.door, V2: pushed.registry,
 		Registry: desk, RegistryNode: registryNode{a.cfg, p, pushed.registry, reach}, Upstreams: upstreams,
+		ClusterConfig: a.clusterConfig(p),
 	})
 	if err != nil {
 		return err
 	}
+	a.mountMember(p, reach)
 	if a.awaitState(ctx, p) {
 		if err := reach.Sweep(ctx); err != nil {
 			a.log.Warn("something of an interrupted import is left over", "err", err)
 		}
 	}
-	listeners, err := a.listen(ctx, p)
-	if err != nil {
+	if err := a.rememberCluster(p); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return server.Run(ctx, listeners) })
-	g.Go(func() error { return p.certs.Run(ctx) })
+	g.Go(func() error {
+		return server.Run(ctx, api.Listeners{Public: p.peers.Public(), TLS: p.certs.ServerTLS(), Local: local})
+	})
 	g.Go(func() error { return shown.follow(ctx, store) })
 	g.Go(func() error { return shown.warn(ctx, store, p.node) })
+	g.Go(func() error { return a.followAuthority(ctx, p) })
 	g.Go(func() error {
-		return supervise.Keep(ctx, a.superviseConfig(), p.processes, a.log.With("component", "supervise"))
-	})
-	g.Go(func() error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-p.fatal:
-			return err
-		}
+		return control.SendHeartbeats(ctx, control.BeatConfig{NodeID: p.identity.ID, Leader: p.node.LeaderID, Peers: p.peers.Peers(), Own: p.heartbeats, Log: a.log})
 	})
 	g.Go(func() error {
 		if err := founded.wait(ctx); err != nil {
@@ -322,14 +402,6 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 		return a.live(ctx, p, keeper, pushed.registry, upstreams)
 	})
 	g.Go(func() error { return pushed.recorder.Run(ctx) })
-	a.log.Info("node is up", "node", p.identity.ID, "name", a.cfg.Name, "listen", a.cfg.Listen, "socket", a.cfg.Socket(),
-		"version", version, "took_ms", time.Since(began).Milliseconds())
-	if err := notify(ctx, manager, "READY=1"); err != nil {
-		a.log.Warn("the service manager does not know that the node is up", "err", err)
-	}
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return err
-	}
 	return nil
 }
 
@@ -359,7 +431,7 @@ func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return p.node.Leading(ctx, func(term context.Context) error {
-			return control.Run(term, control.Config{Store: p.node.Store(), Proposer: p.node, Log: a.log})
+			return a.lead(term, p)
 		})
 	})
 	g.Go(func() error { return a.reportNode(ctx, p) })
@@ -370,19 +442,34 @@ func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg
 	return g.Wait()
 }
 
+// lead does what only the leader does, until its term ends.
+func (a *Appliance) lead(term context.Context, p *parts) error {
+	if err := a.concludeRecovery(term, p); err != nil {
+		return err
+	}
+	g, term := errgroup.WithContext(term)
+	g.Go(func() error {
+		return control.Run(term, control.Config{Store: p.node.Store(), Proposer: p.node, Heartbeats: p.heartbeats, Log: a.log})
+	})
+	g.Go(func() error {
+		return quorum.Loop(term, voters{p.node}, p.node.View, a.log.With("component", "quorum"))
+	})
+	return g.Wait()
+}
+
 // listen opens the doors: the control plane's port and the local socket.
-func (a *Appliance) listen(ctx context.Context, p *parts) (api.Listeners, error) {
-	public, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
+func (a *Appliance) listen(ctx context.Context) (public, local net.Listener, err error) {
+	public, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
 	if err != nil {
-		return api.Listeners{}, fmt.Errorf("listen on %s (choose another with --listen): %w", a.cfg.Listen, err)
+		return nil, nil, fmt.Errorf("listen on %s (choose another with --listen): %w", a.cfg.Listen, err)
 	}
 	socket := a.cfg.Socket()
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return api.Listeners{}, errors.Join(err, public.Close())
+		return nil, nil, errors.Join(err, public.Close())
 	}
-	local, err := listenPrivately(ctx, socket)
+	local, err = listenPrivately(ctx, socket)
 	if err != nil {
-		return api.Listeners{}, errors.Join(fmt.Errorf("open the local socket: %w", err), public.Close())
+		return nil, nil, errors.Join(fmt.Errorf("open the local socket: %w", err), public.Close())
 	}
-	return api.Listeners{Public: public, TLS: p.certs.ServerTLS(), Local: local}, nil
+	return public, local, nil
 }

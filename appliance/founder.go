@@ -109,7 +109,7 @@ func (f *founder) Init(ctx context.Context, in api.InitInput) (*api.InitResult, 
 		return f.repeat(ctx, in, cluster, present)
 	}
 	origin := founding()
-	cluster.ID, cluster.FeatureLevel = command.NewID(), command.Level
+	cluster.ID, cluster.FeatureLevel, cluster.Generation = command.NewID(), command.Level, 1
 	cluster.CACert = f.p.authority.CertPEM
 	if cluster.CAKey, err = f.p.box.Seal("ca-key", f.p.authority.KeyPEM); err != nil {
 		return nil, err
@@ -122,12 +122,15 @@ func (f *founder) Init(ctx context.Context, in api.InitInput) (*api.InitResult, 
 	init.Tenant.ID, init.Tenant.Name = command.NewID(), model.DefaultTenant
 	init.Environment.ID, init.Environment.Name = command.NewID(), model.DefaultEnvironment
 	block, _ := ipalloc.NextBlock(cluster.Pool, func(netip.Prefix) bool { return false })
-	init.Node = model.Node{EnvironmentID: init.Environment.ID, Blocks: []netip.Prefix{block}, Status: f.status()}
+	init.Node = model.Node{EnvironmentID: init.Environment.ID, Blocks: []netip.Prefix{block}, Status: f.status(), Role: model.NodeMember, PublicKey: f.p.certs.Key().Public()}
 	init.Node.ID, init.Node.Name = f.p.identity.ID, f.a.cfg.Name
 	if init.Images, err = f.seed(ctx); err != nil {
 		return nil, err
 	}
 	if _, err := f.p.node.Propose(ctx, init); err != nil {
+		return nil, err
+	}
+	if err := f.a.rememberCluster(f.p); err != nil {
 		return nil, err
 	}
 	return f.finish(ctx, in, cluster)

@@ -63,7 +63,10 @@ func unborn(t *testing.T, hear func(context.Context) error) *founder {
 	if p.authority, err = pki.OpenAuthority(dir, p.box, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	a := &Appliance{cfg: config.Config{Name: "one", Listen: "127.0.0.1:7443"}}
+	if p.certs, err = pki.OpenCertificates(pki.Config{Dir: dir, ID: rafttest.NodeID}, p.authority); err != nil {
+		t.Fatal(err)
+	}
+	a := &Appliance{cfg: config.Config{Name: "one", Listen: "127.0.0.1:7443", DataDir: dir}}
 	f := newFounder(a, p, seedImages{hear: hear})
 	f.status = func() model.NodeStatus { return model.NodeStatus{Ready: true} }
 	f.seeded = func() (io.Reader, error) { return strings.NewReader("an image"), nil }

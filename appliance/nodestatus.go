@@ -25,6 +25,7 @@ func (a *Appliance) nodeStatus(p *parts) model.NodeStatus {
 	st := model.NodeStatus{
 		Ready: true, Address: net.JoinHostPort(advertised(a.cfg), strconv.Itoa(int(port))),
 		SkerryVersion: version, OS: osName(), Kernel: kernel(), Architecture: runtime.GOARCH, CPUs: runtime.NumCPU(),
+		Authority: p.certs.Authority(), Trusts: p.certs.Trusts(),
 	}
 	if m, err := mem.VirtualMemory(); err == nil {
 		st.MemoryBytes = int64(m.Total)

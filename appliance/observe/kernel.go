@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"strings"
 	"time"
@@ -17,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skerryhq/skerry/raft/model"
-	"github.com/skerryhq/skerry/raft/state"
 	"github.com/skerryhq/skerry/runtime/workload"
 )
 
@@ -31,8 +31,9 @@ type Sampler interface {
 type KernelConfig struct {
 	NodeID  string
 	DataDir string // on whose file system Disk is measured
-	Store   *state.Store
-	Sampler Sampler
+	// Containers are those that are assigned to this node.
+	Containers func() iter.Seq[*model.Container]
+	Sampler    Sampler
 	// Interface names the host's end of a container's connection.
 	Interface func(containerID string) string
 }
@@ -71,7 +72,7 @@ func (k *Kernel) Sample(ctx context.Context, into *Snapshot) error {
 		return err
 	}
 	into.Node = host
-	for c := range k.cfg.Store.View().ContainersOnNode(k.cfg.NodeID) {
+	for c := range k.cfg.Containers() {
 		if c.Status.Phase != model.PhaseRunning {
 			continue
 		}

@@ -75,8 +75,9 @@ func Servers(v *state.View, peers []Peer) []Server {
 func Loop(ctx context.Context, r Raft, view func() *state.View, log *slog.Logger) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	began := time.Now()
 	for {
-		if err := turn(ctx, r, view, log); err != nil && ctx.Err() == nil {
+		if err := turn(ctx, r, view, began, log); err != nil && ctx.Err() == nil {
 			log.Warn("a change of the voters was not made, trying again", "err", err)
 		}
 		select {
@@ -87,12 +88,18 @@ func Loop(ctx context.Context, r Raft, view func() *state.View, log *slog.Logger
 	}
 }
 
-// turn takes all steps that can be taken now.
-func turn(ctx context.Context, r Raft, view func() *state.View, log *slog.Logger) error {
+// turn takes all steps that can be taken now. Who was not heard of in this term,
+// which began then, has been silent since then.
+func turn(ctx context.Context, r Raft, view func() *state.View, began time.Time, log *slog.Logger) error {
 	for {
 		peers, err := r.Peers(ctx)
 		if err != nil {
 			return err
+		}
+		for i := range peers {
+			if peers[i].LastContact < 0 {
+				peers[i].LastContact = time.Since(began)
+			}
 		}
 		v := view()
 		if _, ok := v.Cluster(); !ok {

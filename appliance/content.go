@@ -1,0 +1,143 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/skerryhq/skerry/appliance/access"
+	"github.com/skerryhq/skerry/appliance/agent"
+	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/appliance/exchange"
+	"github.com/skerryhq/skerry/appliance/noderuntime"
+	"github.com/skerryhq/skerry/appliance/peer"
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/runtime/ctrd"
+	"github.com/skerryhq/skerry/runtime/image"
+	"github.com/skerryhq/skerry/runtime/workload"
+)
+
+// memberExchange moves the content of images between this member and others.
+// pull fetches what no node has any more from where its name says.
+func memberExchange(p *parts, pull func(ctx context.Context, c access.Caller, ref string, report api.Report) error, log *slog.Logger) *exchange.Exchange {
+	id := p.identity.ID
+	return exchange.New(exchange.Config{
+		NodeID: id, Images: p.images, Blobs: p.blobs, Peers: p.peers.Peers(), Log: log,
+		Holders: func(dgst string) []exchange.Holder { return exchange.HoldersIn(p.node.View(), id, dgst) },
+		Held:    func(ctx context.Context, dgst string) error { return noteHeld(ctx, p, id, dgst) },
+		Upstream: func(ctx context.Context, dgst string, report func(image.Progress)) error {
+			c, ref, ok := origin(p, dgst)
+			if !ok {
+				return model.Errorf(model.KindUnavailable, "image_nowhere", "no name of the image %s leads outside of the cluster", dgst)
+			}
+			return pull(ctx, c, ref, func(s api.Progress) { report(image.Progress{Step: s.Step, Item: s.ID, Done: s.Current, Total: s.Total}) })
+		},
+	})
+}
+
+// workerExchange fetches from members, the one that this worker is fed by first.
+func workerExchange(p *parts, log *slog.Logger) *exchange.Exchange {
+	peers := p.peers.Peers()
+	return exchange.New(exchange.Config{
+		NodeID: p.identity.ID, Images: p.images, Blobs: p.blobs, Peers: peers, Log: log,
+		Holders: func(string) []exchange.Holder {
+			var out []exchange.Holder
+			for _, n := range peers.Members() {
+				out = append(out, exchange.Holder{ID: n.ID, Name: n.Name})
+			}
+			return out
+		},
+	})
+}
+
+// mountContent mounts what this node hands out to others. x brings what a worker
+// may have and is on another member; nil on a worker.
+func (a *Appliance) mountContent(p *parts, x *exchange.Exchange) {
+	cfg := exchange.HandlerConfig{Blobs: p.blobs, Asker: func(ctx context.Context) (exchange.Asker, bool) {
+		c, ok := peer.CallerOf(ctx)
+		return exchange.Asker{NodeID: c.NodeID, Role: c.Role}, ok
+	}}
+	if p.node != nil && x != nil {
+		cfg.View = p.node.View
+		cfg.Fetch = func(ctx context.Context, d digest.Digest) (func(), error) { return x.Blob(ctx, d, -1) }
+	}
+	p.peers.Handle(exchange.Prefix, peer.Nodes, exchange.NewHandler(cfg))
+}
+
+// noteHeld writes down that a node holds an image, under each of its names.
+func noteHeld(ctx context.Context, p *parts, nodeID, dgst string) error {
+	var errs []error
+	for i := range p.node.View().Images() {
+		if i.Digest != dgst || slices.Contains(i.NodeIDs, nodeID) {
+			continue
+		}
+		n := i.Clone()
+		n.NodeIDs = append(n.NodeIDs, nodeID)
+		_, err := p.node.Propose(ctx, &command.PutImage{Head: command.By(model.Origin{Actor: "system:image", TenantID: i.TenantID, Time: time.Now().UTC()}), Image: *n, ExpectVersion: i.Version})
+		if k := model.KindOf(err); err != nil && k != model.KindStale && k != model.KindNotFound { // it got new content, or went
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// origin finds a name outside of the cluster under which a tenant has an image,
+// and who may fetch it.
+func origin(p *parts, dgst string) (access.Caller, string, bool) {
+	for i := range p.node.View().Images() {
+		if i.Digest != dgst {
+			continue
+		}
+		if ref, ok := byDigest(i.Name, dgst); ok {
+			return access.Caller{Origin: model.Origin{Actor: "system:image", TenantID: i.TenantID, Time: time.Now().UTC()}}, ref, true
+		}
+	}
+	return access.Caller{}, "", false
+}
+
+// adopting makes containers whose image the engine lacks: of what a repository
+// holds, or of what another node has.
+type adopting struct {
+	starter
+	reach *noderuntime.Runtime // nil on a worker
+	from  bringer              // nil: there are no other nodes
+}
+
+// bringer fetches an image from other nodes: *exchange.Exchange.
+type bringer interface {
+	Bring(ctx context.Context, digest string, report func(image.Progress)) error
+}
+
+func newAdopting(c *ctrd.Runtime, reach *noderuntime.Runtime, from bringer) adopting {
+	return adopting{starter{c}, reach, from}
+}
+
+// Create makes a container; see ctrd.Runtime. How far an image is that must come
+// first is told to agent.Preparing.
+func (a adopting) Create(ctx context.Context, spec workload.Spec) error {
+	err := a.starter.Create(ctx, spec)
+	if !errors.Is(err, workload.ErrNoImage) {
+		return err
+	}
+	if a.reach != nil {
+		found, aerr := a.reach.AdoptMissing(ctx, spec.ImageDigest)
+		switch {
+		case found && aerr == nil:
+			return a.starter.Create(ctx, spec)
+		case found && (a.from == nil || model.KindOf(aerr) == model.KindExhausted):
+			return aerr
+		}
+	}
+	if a.from == nil {
+		return err
+	}
+	if err := a.from.Bring(ctx, spec.ImageDigest, fetching(ctx)); err != nil {
+		return err
+	}
+	return a.starter.Create(ctx, spec)
+}
