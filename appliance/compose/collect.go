@@ -42,6 +42,11 @@ func (w *walker) collectScalar(n *yaml.Node, where, pattern, text string) {
 		if truth(text) {
 			w.access = append(w.access, HostAccess{Service: service, Kind: "privileged", Line: n.Line, Column: n.Column})
 		}
+	default:
+		if strings.HasPrefix(pattern, "services.*.x-skerry.") || strings.HasPrefix(pattern, "services.*.deploy.placement.") ||
+			strings.HasPrefix(pattern, "services.*.deploy.resources.reservations.") {
+			w.collectPlacement(n, service, where, pattern, text)
+		}
 	}
 }
 
@@ -232,6 +237,7 @@ func (w *walker) crossCheck() {
 		}
 		w.crossMounts(service)
 		w.crossLimits(service)
+		w.crossPlacement(service)
 	}
 }
 

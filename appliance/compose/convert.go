@@ -115,6 +115,7 @@ func (w *walker) service(app, name string, s types.ServiceConfig) model.ServiceS
 	if s.Deploy != nil && s.Deploy.Replicas != nil {
 		spec.Replicas = *s.Deploy.Replicas
 	}
+	w.place(name, &spec)
 	for _, p := range w.ports[name] {
 		spec.Ports = append(spec.Ports, p.PortSpec)
 	}

@@ -92,9 +92,12 @@ func renderService(s model.ServiceSpec, volumes map[string]bool) *yaml.Node {
 	if c.StopGraceSecs > 0 {
 		m.put("stop_grace_period", scalar(fmt.Sprintf("%ds", c.StopGraceSecs)))
 	}
+	deploy := mapping()
 	if s.Replicas != 1 {
-		deploy := mapping()
 		deploy.put("replicas", plainScalar(strconv.Itoa(s.Replicas), "!!int"))
+	}
+	renderPlacement(s, deploy, m)
+	if len(deploy.node.Content) > 0 {
 		m.put("deploy", deploy.node)
 	}
 	return m.node

@@ -36,6 +36,7 @@ type walker struct {
 	envFiles map[string][]fileUse // by path as written
 	byFile   map[string][]envFile // by service, in order
 	texts    map[string]string    // of the limits, by path
+	placing  map[string]*placing  // by service
 	access   []HostAccess
 	services []string
 }
@@ -72,7 +73,7 @@ type envFile struct {
 func newWalker(in Input) *walker {
 	return &walker{
 		in: in, budget: maxNodes,
-		places: map[string]pos{}, texts: map[string]string{}, ports: map[string][]portAt{}, mounts: map[string][]mountAt{},
+		places: map[string]pos{}, texts: map[string]string{}, placing: map[string]*placing{}, ports: map[string][]portAt{}, mounts: map[string][]mountAt{},
 		volumes: map[string]*volumeAt{}, envFiles: map[string][]fileUse{}, byFile: map[string][]envFile{},
 	}
 }

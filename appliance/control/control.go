@@ -45,6 +45,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return named("deploy", d.run(ctx)) })
 	g.Go(func() error { return named("sweep", sweep(ctx, cfg, log)) })
 	g.Go(func() error { return named("auto-remove", autoRemove(ctx, cfg, log)) })
+	g.Go(func() error { return named("rotation", rotate(ctx, cfg, log)) })
 	if cfg.Heartbeats != nil {
 		g.Go(func() error { return named("health", health(ctx, cfg, log)) })
 	}

@@ -87,7 +87,7 @@ func (d *Desk) fill(ctx context.Context, c access.Caller, out *draft, in api.App
 				external[name] = true
 				continue
 			}
-			out.volumes = append(out.volumes, newVolume(name, v.Spec, d.cfg.NodeID))
+			out.volumes = append(out.volumes, newVolume(name, v.Spec))
 		}
 	} else {
 		out.spec.Source = in.Source
@@ -95,8 +95,10 @@ func (d *Desk) fill(ctx context.Context, c access.Caller, out *draft, in api.App
 	return d.finish(ctx, c, out, external, in.Pull, report)
 }
 
-func newVolume(name string, spec model.VolumeSpec, nodeID string) model.Volume {
-	v := model.Volume{NodeID: nodeID, Spec: spec}
+// newVolume is a volume that has no node yet: its data lives where the first
+// container that mounts it is placed.
+func newVolume(name string, spec model.VolumeSpec) model.Volume {
+	v := model.Volume{Spec: spec}
 	v.ID, v.Name = command.NewID(), name
 	if v.Spec.Driver == "" {
 		v.Spec.Driver = "local"
@@ -145,7 +147,7 @@ func (d *Desk) finish(ctx context.Context, c access.Caller, out *draft, external
 			m := &s.Container.Mounts[i]
 			m.VolumeID = "" // filled in while applying
 			if m.Type == model.MountVolume && !external[m.Source] && !slices.ContainsFunc(out.volumes, func(v model.Volume) bool { return v.Name == m.Source }) {
-				out.volumes = append(out.volumes, newVolume(m.Source, model.VolumeSpec{}, d.cfg.NodeID))
+				out.volumes = append(out.volumes, newVolume(m.Source, model.VolumeSpec{}))
 			}
 		}
 		out.spec.Services[name] = s

@@ -95,6 +95,8 @@ func checkServices(services map[string]model.ServiceSpec) error {
 		}
 		p.container(at+".container", &s.Container)
 		p.service(at, &s)
+		p.placement(at, name, &s, services)
+		p.reserve(at, &s)
 		for i, port := range s.Ports {
 			n := number{port.Protocol, port.HostPort}
 			if port.HostPort == 0 {
