@@ -61,7 +61,48 @@ func (a *app) certificateCommands() []*cobra.Command {
 		return a.one(map[string]bool{"uploaded": false}, a.say("certificate.gone"))
 	})
 	reset.Args = a.exactly(0)
-	return []*cobra.Command{a.group("certificate", "certificate", show, set, reset)}
+	return []*cobra.Command{a.group("certificate", "certificate", show, set, reset, a.rotateCommand())}
+}
+
+// rotateCommand replaces the cluster's authority.
+func (a *app) rotateCommand() *cobra.Command {
+	c := a.Command("rotate-authority", "certificate.rotate", func(cmd *cobra.Command, _ []string) error { return a.rotate(cmd.Context()) })
+	c.Args = a.exactly(0)
+	a.detachFlag(c)
+	return c
+}
+
+// rotate begins the replacement of the authority and waits until every node has
+// followed.
+func (a *app) rotate(ctx context.Context) error {
+	const patience, look = 10 * time.Minute, 200 * time.Millisecond
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	got, err := answer[client.Cluster](c.RotateAuthority(ctx))
+	if err != nil {
+		return err
+	}
+	if a.detach {
+		return a.one(got, a.say("certificate.rotating"))
+	}
+	p := a.newProgress()
+	defer p.end()
+	for began := time.Now(); got.Rotation != ""; {
+		p.step(client.Progress{ID: "authority", Step: string(got.Rotation)})
+		if took := time.Since(began); took > patience {
+			return errors.New(a.say("certificate.rotate.wait", took.Round(time.Second)))
+		}
+		if err := pause(ctx, look); err != nil {
+			return err
+		}
+		if got, err = answer[client.Cluster](c.GetCluster(ctx)); err != nil {
+			return err
+		}
+	}
+	p.end()
+	return a.one(got, a.say("certificate.rotated", got.CaFingerprint))
 }
 
 func (a *app) showCertificate(ctx context.Context) error {

@@ -66,6 +66,7 @@ type app struct {
 	detach   bool
 	terminal bool // stdout and stderr are terminals
 	client   *conn
+	index    *indexed // what the replies said was written; nil before the first connection
 	forward  atomic.Pointer[func(os.Signal)] // takes signals while set
 }
 
@@ -94,6 +95,7 @@ func Main(ctx context.Context, args []string, w World) int {
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	a.rememberWritten()
 	return a.finish(ctx, err)
 }
 

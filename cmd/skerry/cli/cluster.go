@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,47 +13,10 @@ import (
 	"github.com/skerryhq/skerry/raft/model"
 )
 
-func (a *app) nodes(ctx context.Context) ([]model.Node, error) {
-	c, err := a.connect()
-	if err != nil {
-		return nil, err
-	}
-	return pages[model.Node](func(cursor string) (*http.Response, error) {
-		return c.ListNodes(ctx, &client.ListNodesParams{Cursor: cursor, Limit: 1000})
-	})
-}
-
 func (a *app) clusterCommands() []*cobra.Command {
 	status := a.Command("status", "status", func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) })
 	status.Args = a.exactly(0)
-	ls := a.Command("ls", "node.ls", func(cmd *cobra.Command, _ []string) error {
-		all, err := a.nodes(cmd.Context())
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		return list(a, all, false, func(n model.Node) string { return n.Name },
-			[]string{"NAME", "READY", "ADDRESS", "CPUS", "MEMORY", "ENGINE", "VERSION", "AGE"},
-			func(n model.Node) []string {
-				return []string{n.Name, yesNo(n.Status.Ready), n.Status.Address, strconv.Itoa(n.Status.CPUs), size(n.Status.MemoryBytes),
-					n.Status.EngineVersion, n.Status.SkerryVersion, age(n.CreatedAt, now)}
-			})
-	})
-	ls.Args = a.exactly(0)
-	inspect := a.Command("inspect NAME", "node.inspect", func(cmd *cobra.Command, args []string) error {
-		c, err := a.connect()
-		if err != nil {
-			return err
-		}
-		n, err := answer[json.RawMessage](c.GetNode(cmd.Context(), args[0]))
-		if err != nil {
-			return a.named(err, "node", args[0], func() []string { return a.nodeNames(cmd.Context()) })
-		}
-		return a.printJSON(n)
-	})
-	inspect.Args = a.exactly(1)
-	inspect.ValidArgsFunction = a.complete(a.nodeNames)
-	return []*cobra.Command{status, a.group("node", "node", ls, inspect)}
+	return append(a.tokenCommands(), status, a.nodeCommand(), a.joinCommand(), a.recoverCommand())
 }
 
 // status says how the cluster is. A cluster with errors ends with status 1, so
@@ -85,12 +46,15 @@ func (a *app) statusWords(s client.Status) error {
 	for _, p := range s.Problems {
 		fmt.Fprintf(a.Stdout, "  %s  %s\n", p.Severity, printable(p.Message))
 	}
+	if s.StaleSeconds > 0 {
+		fmt.Fprintln(a.Stdout, a.say("status.stale", s.StaleSeconds))
+	}
 	fmt.Fprintln(a.Stdout)
 	if s.SetupNeeded {
 		fmt.Fprintln(a.Stdout, a.say("status.setup"))
 	}
 	counts := s.Counts
-	err := a.details(
+	rows := []string{
 		a.say("status.cluster"), s.ClusterID,
 		a.say("status.version"), s.SkerryVersion,
 		a.say("status.apps"), fmt.Sprintf("%d (%d services)", counts.Apps, counts.Services),
@@ -98,23 +62,30 @@ func (a *app) statusWords(s client.Status) error {
 		a.say("status.images"), strconv.Itoa(counts.Images),
 		a.say("status.volumes"), strconv.Itoa(counts.Volumes),
 		a.say("status.nodes"), fmt.Sprintf("%d/%d ready", counts.NodesReady, counts.Nodes),
-	)
-	if err != nil || len(s.Nodes) == 0 {
+	}
+	if s.Quorum != nil {
+		rows = append(rows, a.say("status.quorum"), s.Quorum.Summary)
+	}
+	if err := a.details(rows...); err != nil || len(s.Nodes) == 0 {
 		return err
 	}
 	fmt.Fprintln(a.Stdout)
-	rows := [][]string{{"NODE", "READY", "CPU", "MEMORY", "DISK", "CONTAINERS"}}
+	return table(a.Stdout, a.statusNodes(s))
+}
+
+func (a *app) statusNodes(s client.Status) [][]string {
+	rows := [][]string{{"NODE", "ROLE", "READY", "AVAILABILITY", "CPU", "MEMORY", "DISK", "CONTAINERS", "WHY"}}
 	for _, n := range s.Nodes {
-		row := []string{n.Name, yesNo(n.Ready), strconv.Itoa(n.Cpus) + " cores", size(n.MemoryBytes), "", ""}
-		if st := n.Stats; st != nil {
-			row[2] = fmt.Sprintf("%.0f%% of %d", st.CPUPercent, n.Cpus)
-			row[3] = size(st.MemoryUsedBytes) + " / " + size(st.MemoryTotalBytes)
-			row[4] = size(st.DiskUsedBytes) + " / " + size(st.DiskTotalBytes)
-			row[5] = strconv.Itoa(st.ContainersRunning)
+		cpu, mem, running := load(n)
+		disk := ""
+		if n.Stats != nil {
+			disk = size(n.Stats.DiskUsedBytes) + " / " + size(n.Stats.DiskTotalBytes)
+		} else {
+			cpu, mem = strconv.Itoa(n.Cpus)+" cores", size(n.MemoryBytes)
 		}
-		rows = append(rows, row)
+		rows = append(rows, []string{n.Name, roleText(&model.Node{Meta: model.Meta{ID: n.ID}, Role: n.Role}, s.Quorum), yesNo(n.Ready), string(n.Availability), cpu, mem, disk, running, n.Reason})
 	}
-	return table(a.Stdout, rows)
+	return rows
 }
 
 func (a *app) recordCommands() []*cobra.Command {

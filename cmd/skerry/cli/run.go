@@ -97,7 +97,7 @@ func (a *app) run(ctx context.Context, o *runOptions, image string, command []st
 		name = appNameFor(image)
 	}
 	input := client.AppInput{Name: name, Pull: client.PullPolicy(o.pull), Services: map[string]client.ServiceInput{
-		name: {Container: *c, Replicas: &spec.Replicas, Ports: spec.Ports},
+		name: {Container: *c, Replicas: &spec.Replicas, Ports: spec.Ports, Placement: spec.Placement, Reserve: spec.Reserve},
 	}}
 	made, err := a.create(ctx, input, o)
 	if err != nil {

@@ -70,7 +70,7 @@ func (a *app) serviceCommands() []*cobra.Command {
 	})
 	inspect.Args = a.exactly(1)
 	inspect.ValidArgsFunction = a.complete(a.serviceNames)
-	return []*cobra.Command{a.group("service", "service", ls, inspect, a.serviceScaleCommand(), a.serviceUpdateCommand(), a.serviceLogsCommand())}
+	return []*cobra.Command{a.group("service", "service", ls, a.servicePsCommand(), inspect, a.serviceScaleCommand(), a.serviceUpdateCommand(), a.serviceLogsCommand())}
 }
 
 func (a *app) serviceLsCommand() *cobra.Command {
@@ -92,6 +92,43 @@ func (a *app) serviceLsCommand() *cobra.Command {
 	c.Args = a.exactly(0)
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, a.say("flag.quiet"))
 	c.Flags().StringVar(&of, "app", "", a.say("flag.of-app"))
+	return c
+}
+
+// servicePsCommand lists the replicas of a service with the reason for where
+// each of them is, or why it is nowhere.
+func (a *app) servicePsCommand() *cobra.Command {
+	c := a.Command("ps NAME", "service.ps", func(cmd *cobra.Command, args []string) error {
+		s, err := a.service(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		conn, err := a.connect()
+		if err != nil {
+			return err
+		}
+		all, err := pages[model.Container](func(cursor string) (*http.Response, error) {
+			return conn.ListContainers(cmd.Context(), &client.ListContainersParams{Tenant: s.TenantID, App: s.AppID, Cursor: cursor, Limit: 1000})
+		})
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(c model.Container) bool { return c.ServiceID != s.ID })
+		slices.SortStableFunc(all, func(x, y model.Container) int { return x.Slot - y.Slot })
+		var nodes map[string]string
+		if !a.json {
+			nodes = a.nodeByID(cmd.Context())
+		}
+		now := time.Now()
+		return list(a, all, false, func(c model.Container) string { return c.Name },
+			[]string{"NAME", "STATUS", "NODE", "REASON"},
+			func(c model.Container) []string {
+				return []string{c.Name, containerStatus(c, now), firstOf(nodes[c.Assign.NodeID], short(c.Assign.NodeID)),
+					firstOf(conditionText(c.Status.Conditions), c.Assign.Reason)}
+			})
+	})
+	c.Args = a.exactly(1)
+	c.ValidArgsFunction = a.complete(a.serviceNames)
 	return c
 }
 

@@ -30,6 +30,9 @@ type specFlags struct {
 	replicas                             int
 	readOnly, privileged                 bool
 	entrypointSet                        bool
+	constraints                          []string
+	strategy, spreadBy                   string
+	reserveCPU, reserveMemory            string
 }
 
 func (s *specFlags) add(a *app, f *pflag.FlagSet) {
@@ -55,6 +58,28 @@ func (s *specFlags) add(a *app, f *pflag.FlagSet) {
 	f.IntVar(&s.replicas, "replicas", 1, say("replicas"))
 	f.BoolVar(&s.readOnly, "read-only", false, say("read-only"))
 	f.BoolVar(&s.privileged, "privileged", false, say("privileged"))
+	f.StringArrayVar(&s.constraints, "constraint", nil, say("constraint"))
+	f.StringVar(&s.strategy, "strategy", "", say("strategy"))
+	f.StringVar(&s.spreadBy, "spread-by", "", say("spread-by"))
+	f.StringVar(&s.reserveCPU, "reserve-cpu", "", say("reserve-cpu"))
+	f.StringVar(&s.reserveMemory, "reserve-memory", "", say("reserve-memory"))
+}
+
+// placement reads the flags that say where replicas run.
+func (s *specFlags) placement(spec *model.ServiceSpec, note func(flag string, err error)) {
+	spec.Placement = model.Placement{Strategy: model.Strategy(s.strategy), Constraints: s.constraints, SpreadBy: s.spreadBy}
+	if s.strategy != "" && s.strategy != string(model.Spread) && s.strategy != string(model.BinPack) {
+		note("strategy", fmt.Errorf("%q: write spread or binpack", s.strategy))
+	}
+	var err error
+	if s.reserveCPU != "" {
+		spec.Reserve.CPUMillis, err = compose.ParseCPUs(s.reserveCPU)
+		note("reserve-cpu", err)
+	}
+	if s.reserveMemory != "" {
+		spec.Reserve.MemoryBytes, err = compose.ParseMemory(s.reserveMemory)
+		note("reserve-memory", err)
+	}
 }
 
 // spec makes the service that the flags describe. All errors are of usage.
@@ -110,6 +135,7 @@ func (s *specFlags) spec(env func(string) string, image string, command []string
 	if s.pids < -1 || s.pids > 4_194_304 {
 		note("pids-limit", fmt.Errorf("%d processes are not possible; write a number from 1 to 4194304, or -1 for no limit", s.pids))
 	}
+	s.placement(&spec, note)
 	c.Restart, c.RestartMax, err = compose.ParseRestart(s.restart)
 	note("restart", err)
 	if s.stopTimeout != "" {

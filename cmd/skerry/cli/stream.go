@@ -19,6 +19,14 @@ func sse(_ context.Context, r *http.Request) error {
 	return nil
 }
 
+// strong asks for what every node has acknowledged, not for what this one knows.
+func strong(_ context.Context, r *http.Request) error {
+	q := r.URL.Query()
+	q.Set("consistency", "strong")
+	r.URL.RawQuery = q.Encode()
+	return nil
+}
+
 // events reads a server's events one by one until each says stop, the stream
 // ends (nil), or it breaks.
 func events(body io.Reader, each func(name, data string) error) error {

@@ -62,6 +62,9 @@ func (a *app) connect() (*conn, error) {
 		}
 		a.client, err = remote(*t)
 	}
+	if err == nil {
+		a.indexing(a.client.http)
+	}
 	return a.client, err
 }
 

@@ -204,6 +204,7 @@ var sentences = func() map[string]text {
 	all := maps.Clone(catalogue)
 	maps.Copy(all, commandTexts)
 	maps.Copy(all, certificateTexts)
+	maps.Copy(all, clusterTexts)
 	maps.Copy(all, registryTexts)
 	maps.Copy(all, upstreamTexts)
 	maps.Copy(all, referenceTexts)
