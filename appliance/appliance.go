@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/appliance/agent"
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/config"
@@ -346,11 +347,17 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 		Probe: observe.NewKernel(observe.KernelConfig{NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Containers: assigned, Sampler: p.sampler, Interface: p.links.Veth}),
 	})
 	upstreams := newMirror(a.cfg, p, a.log)
-	reach := noderuntime.New(noderuntime.Config{
+	var reach *noderuntime.Runtime
+	content := memberExchange(p, func(ctx context.Context, c access.Caller, ref string, report api.Report) error {
+		_, err := reach.Pull(ctx, c, ref, "", "", report)
+		return err
+	}, a.log)
+	reach = noderuntime.New(noderuntime.Config{
 		NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store,
 		Containers: p.containers, Images: p.images, Sources: upstreams, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Peers: p.peers.Peers(), Log: a.log,
+		Bring: func(ctx context.Context, dgst string, _ api.Report) error { return content.Bring(ctx, dgst, nil) },
 	})
-	pushed, err := newRegistry(a.cfg, p, upstreams, a.log)
+	pushed, err := newRegistry(a.cfg, p, upstreams, content, a.log)
 	if err != nil {
 		return err
 	}
@@ -361,7 +368,7 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 	keeper := agent.New(agent.Config{
 		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
 		Resolver: netip.MustParseAddr(a.cfg.Resolver), Views: nodeview.Local(store, p.identity.ID), Proposer: p.node,
-		Containers: newAdopting(p.containers, reach), Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
+		Containers: newAdopting(p.containers, reach, content), Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
 		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
 		EndedAt: endedAt(a.cfg.DataDir),
 	})
@@ -378,6 +385,8 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 		return err
 	}
 	a.mountMember(p, reach)
+	a.mountContent(p, content)
+	p.peers.Handle(registry.PeerPrefix, peer.Members, pushed.registry.PeerHandler())
 	if a.awaitState(ctx, p) {
 		if err := reach.Sweep(ctx); err != nil {
 			a.log.Warn("something of an interrupted import is left over", "err", err)

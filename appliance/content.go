@@ -3,10 +3,13 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/skerryhq/skerry/appliance/access"
@@ -35,7 +38,9 @@ func memberExchange(p *parts, pull func(ctx context.Context, c access.Caller, re
 			if !ok {
 				return model.Errorf(model.KindUnavailable, "image_nowhere", "no name of the image %s leads outside of the cluster", dgst)
 			}
-			return pull(ctx, c, ref, func(s api.Progress) { report(image.Progress{Step: s.Step, Item: s.ID, Done: s.Current, Total: s.Total}) })
+			return pull(ctx, c, ref, func(s api.Progress) {
+				report(image.Progress{Step: s.Step, Item: s.ID, Done: s.Current, Total: s.Total})
+			})
 		},
 	})
 }
@@ -140,4 +145,27 @@ func (a adopting) Create(ctx context.Context, spec workload.Spec) error {
 		return err
 	}
 	return a.starter.Create(ctx, spec)
+}
+
+// fetching tells a container's keeper how far its image is.
+func fetching(ctx context.Context) func(image.Progress) {
+	agent.Preparing(ctx, "ImageFetching", "its image is being fetched from another node")
+	return func(p image.Progress) {
+		switch {
+		case p.Step == "unpack":
+			agent.Preparing(ctx, "ImageUnpacking", "its image has come and is being unpacked")
+		case p.Total > 0:
+			agent.Preparing(ctx, "ImageFetching", fmt.Sprintf("its image is being fetched: %d of %d MB of the layer %s", p.Done>>20, p.Total>>20, p.Item))
+		}
+	}
+}
+
+// byDigest turns an image's name into one by digest; false if it does not lead
+// outside of the cluster.
+func byDigest(name, dgst string) (string, bool) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil || reference.Domain(named) == model.RegistryHost || !strings.Contains(reference.Domain(named), ".") && reference.Domain(named) != "localhost" {
+		return "", false
+	}
+	return reference.TrimNamed(named).String() + "@" + dgst, true
 }

@@ -19,8 +19,9 @@ type registryParts struct {
 	registry *registry.Registry
 }
 
-// newRegistry connects the registry. mirror may be nil.
-func newRegistry(cfg config.Config, p *parts, mirror registry.Mirror, log *slog.Logger) (registryParts, error) {
+// newRegistry connects the registry. mirror may be nil; others bring what other
+// members hold.
+func newRegistry(cfg config.Config, p *parts, mirror registry.Mirror, others registry.Fetcher, log *slog.Logger) (registryParts, error) {
 	out := registryParts{people: access.NewPeople(p.node), recorder: access.NewRecorder(p.node, log)}
 	key, err := p.box.Derive(auth.KeyPurpose)
 	if err != nil {
@@ -31,6 +32,7 @@ func newRegistry(cfg config.Config, p *parts, mirror registry.Mirror, log *slog.
 	}
 	out.registry, err = registry.New(registry.Config{
 		Blobs: p.blobs, Cluster: p.node, Access: out.door, Mirror: mirror, Images: p.images, Log: log,
+		NodeID: p.identity.ID, Peers: p.peers.Peers(), Fetch: others,
 	})
 	return out, err
 }

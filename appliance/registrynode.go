@@ -2,7 +2,6 @@ package appliance
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -17,8 +16,6 @@ import (
 	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
-	"github.com/skerryhq/skerry/runtime/ctrd"
-	"github.com/skerryhq/skerry/runtime/workload"
 )
 
 // registryNode is this node's part of the registry, as the API asks for it.
@@ -106,15 +103,15 @@ func ownHost(cfg config.Config, store *state.Store) func(host string) bool {
 	}
 }
 
-// Usage says how much the registry holds.
+// Usage says how much the registry holds, on all members.
 func (n registryNode) Usage(ctx context.Context) (api.RegistryUsage, error) {
-	u, err := n.registry.Usage(ctx)
+	u, err := n.registry.UsageAll(ctx)
 	return api.RegistryUsage{Blobs: u.Blobs, Bytes: u.Bytes, ReclaimableBytes: u.Reclaimable, Uploads: u.Uploads}, err
 }
 
-// Collect gives up what nothing needs.
+// Collect gives up what nothing needs, on all members.
 func (n registryNode) Collect(ctx context.Context) (api.CollectResult, error) {
-	blobs, bytes, err := n.registry.Collect(ctx)
+	blobs, bytes, err := n.registry.CollectAll(ctx)
 	return api.CollectResult{Blobs: blobs, Bytes: bytes}, err
 }
 
@@ -130,31 +127,4 @@ func (n registryNode) ExportManifest(ctx context.Context, d model.Descriptor, na
 		name = registryHosts(n.cfg)[0] + "/" + name
 	}
 	return n.reach.ExportManifest(ctx, d, name, w)
-}
-
-// adopting makes containers of what a repository holds even where the engine has
-// lost its record of the image, or never had it.
-type adopting struct {
-	starter
-	reach *noderuntime.Runtime
-}
-
-func newAdopting(c *ctrd.Runtime, reach *noderuntime.Runtime) adopting {
-	return adopting{starter{c}, reach}
-}
-
-// Create makes a container; see ctrd.Runtime.
-func (a adopting) Create(ctx context.Context, spec workload.Spec) error {
-	err := a.starter.Create(ctx, spec)
-	if !errors.Is(err, workload.ErrNoImage) {
-		return err
-	}
-	found, aerr := a.reach.AdoptMissing(ctx, spec.ImageDigest)
-	if !found {
-		return err
-	}
-	if aerr != nil {
-		return aerr
-	}
-	return a.starter.Create(ctx, spec)
 }

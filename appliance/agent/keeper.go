@@ -341,7 +341,9 @@ func (k *keeper) create(ctx context.Context, c *model.Container, s seen) error {
 		return nil
 	}
 	// One that never ran may be half made: the engine may have died meanwhile.
-	err = k.a.cfg.Containers.Create(ctx, spec)
+	waiting, end := k.whilePreparing(ctx)
+	err = k.a.cfg.Containers.Create(waiting, spec)
+	end()
 	if errors.Is(err, workload.ErrNoImage) {
 		return reason("ImageMissing", err)
 	}
