@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,15 @@ func leavesStale(from, to rules.Desired) bool {
 	}
 	for _, e := range from.Endpoints {
 		if !addresses[e.Address] {
+			return true
+		}
+	}
+	remotes := make(map[netip.Addr]bool, len(to.Remotes))
+	for _, r := range to.Remotes {
+		remotes[r.Address] = true
+	}
+	for _, r := range from.Remotes {
+		if !remotes[r.Address] {
 			return true
 		}
 	}
@@ -69,7 +79,8 @@ func portMap(d rules.Desired) map[portKey]map[netip.AddrPort]bool {
 type staleFlows struct {
 	desired   rules.Desired
 	ports     map[portKey]map[netip.AddrPort]bool
-	addresses map[netip.Addr]bool
+	addresses map[netip.Addr]bool // of containers here and, as far as they matter, elsewhere
+	nodes     map[netip.Addr]bool // that nodes themselves speak from
 }
 
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
@@ -80,6 +91,10 @@ func (s staleFlows) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
 	from, to, answers = from.Unmap(), to.Unmap(), answers.Unmap()
 
 	if s.goneHere(from) || s.goneHere(answers) {
+		return true
+	}
+	// Between a container here and one elsewhere that is gone, or shares no network with any here any more.
+	if s.here(from) && to == answers && s.goneThere(to) || s.here(answers) && s.goneThere(from) {
 		return true
 	}
 	backends, published := s.ports[portKey{f.Forward.Protocol, f.Forward.DstPort}]
@@ -94,22 +109,37 @@ func (s staleFlows) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
 
 // goneHere reports whether a is an address of this node that no container has.
 func (s staleFlows) goneHere(a netip.Addr) bool {
-	if s.addresses[a] {
-		return false
-	}
-	for _, p := range s.desired.NodePools {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return !s.addresses[a] && !s.nodes[a] && s.inPools(a)
+}
+
+// here reports whether a is a container's address on this node.
+func (s staleFlows) here(a netip.Addr) bool { return s.addresses[a] && s.inPools(a) }
+
+func (s staleFlows) inPools(a netip.Addr) bool {
+	return slices.ContainsFunc(s.desired.NodePools, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// goneThere reports whether a is an address of another node that none of the containers has that matter here.
+func (s staleFlows) goneThere(a netip.Addr) bool {
+	return len(s.desired.Peers) > 0 && !s.addresses[a] && !s.nodes[a] && s.desired.Pool.Contains(a) && !s.inPools(a)
 }
 
 // forget deletes the stale entries and returns how many they were.
 func (t *Table) forget(d rules.Desired) (uint, error) {
-	stale := staleFlows{desired: d, ports: portMap(d), addresses: make(map[netip.Addr]bool, len(d.Endpoints))}
+	stale := staleFlows{desired: d, ports: portMap(d), addresses: make(map[netip.Addr]bool, len(d.Endpoints)), nodes: map[netip.Addr]bool{}}
 	for _, e := range d.Endpoints {
 		stale.addresses[e.Address] = true
+	}
+	for _, r := range d.Remotes {
+		stale.addresses[r.Address] = true
+	}
+	for _, a := range rules.IngressAddresses(d.NodePools) {
+		stale.nodes[a] = true
+	}
+	for _, p := range d.Peers {
+		for _, a := range rules.IngressAddresses(p.Blocks) {
+			stale.nodes[a] = true
+		}
 	}
 	return t.nl.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, stale)
 }

@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -73,6 +74,10 @@ func readEntry(data []byte) (e rules.Entry, ok bool) {
 					e.Address, ok = netip.AddrFromSlice(inner.Value)
 				}
 			}
+		case nl.IPSET_ATTR_CIDR:
+			if bits := int(attr.Value[0]); bits != 32 {
+				e.Bits = bits
+			}
 		case nl.IPSET_ATTR_IFACE:
 			e.Iface = nl.BytesToString(attr.Value)
 		}
@@ -98,7 +103,7 @@ func (t *Table) growSets(want []rules.Set) (changed int, err error) {
 				continue
 			}
 			if err := t.nl.IpsetAdd(s.Name, setEntry(e)); err != nil {
-				return changed, fmt.Errorf("add %s to set %s: %w", e.Address, s.Name, err)
+				return changed, fmt.Errorf("add %s to set %s: %w", e, s.Name, err)
 			}
 			have[e] = true
 			changed++
@@ -137,7 +142,7 @@ func (t *Table) shrinkSets(want []rules.Set) (changed int, err error) {
 				continue
 			}
 			if err := t.nl.IpsetDel(name, setEntry(e)); err != nil && !errors.Is(err, nl.IPSetError(nl.IPSET_ERR_EXIST)) {
-				return changed, fmt.Errorf("remove %s from set %s: %w", e.Address, name, err)
+				return changed, fmt.Errorf("remove %s from set %s: %w", e, name, err)
 			}
 			delete(have, e)
 			changed++
@@ -149,7 +154,7 @@ func (t *Table) shrinkSets(want []rules.Set) (changed int, err error) {
 func setEntry(e rules.Entry) *netlink.IPSetEntry {
 	out := &netlink.IPSetEntry{IP: net.IP(e.Address.AsSlice()), IFace: e.Iface, Replace: true}
 	if e.Iface != "" {
-		out.CIDR = 32
+		out.CIDR = uint8(cmp.Or(e.Bits, 32))
 	}
 	return out
 }

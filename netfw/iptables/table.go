@@ -261,7 +261,7 @@ func (t *Table) Remove(ctx context.Context) error {
 		return err
 	}
 	last := t.desired
-	last.Endpoints, last.Ports = nil, nil
+	last.Endpoints, last.Remotes, last.Ports = nil, nil, nil
 	t.desired, t.applied = rules.Desired{}, rules.Ruleset{}
 	if last.Pool.IsValid() {
 		_, err = t.forget(last)

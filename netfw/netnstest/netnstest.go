@@ -7,6 +7,7 @@
 package netnstest
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -111,8 +112,40 @@ func Wired(t testing.TB, n int) ([]*Host, *Host) {
 	return hosts, wire
 }
 
+// Routed makes hosts on several wires with a router in between: as many on each wire as sizes say, 198.18.<wire>.1/24
+// upwards, with default routes through the router at .254. The router knows no other networks.
+func Routed(t testing.TB, sizes ...int) (hosts []*Host, router *Host) {
+	t.Helper()
+	router = NewHost(t, "router")
+	router.Must(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
+	for wire, size := range sizes {
+		at := func(last int) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, byte(wire + 1), byte(last)}) }
+		bridge := fmt.Sprintf("wire%d", wire+1)
+		router.Must(func() error {
+			link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(wire)}}}
+			if err := netlink.LinkAdd(link); err != nil {
+				return err
+			}
+			if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: at(254).AsSlice(), Mask: net.CIDRMask(24, 32)}}); err != nil {
+				return err
+			}
+			return netlink.LinkSetUp(link)
+		})
+		for i := range size {
+			h := NewHost(t, fmt.Sprintf("h%d", len(hosts)+1))
+			h.Address = at(i + 1)
+			router.Must(func() error { return plugTo(h, fmt.Sprintf("port%d", len(hosts)+1), bridge) })
+			h.Must(func() error { return addressVia(h.Address, at(254)) })
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, router
+}
+
 // plug runs in the wire's namespace.
-func plug(h *Host, port string) error {
+func plug(h *Host, port string) error { return plugTo(h, port, "wire") }
+
+func plugTo(h *Host, port, wire string) error {
 	veth := netlink.NewVeth(netlink.LinkAttrs{Name: port})
 	veth.PeerName, veth.PeerNamespace = "eth0", netlink.NsFd(h.fd)
 	if err := netlink.LinkAdd(veth); err != nil {
@@ -122,7 +155,7 @@ func plug(h *Host, port string) error {
 	if err != nil {
 		return err
 	}
-	bridge, err := netlink.LinkByName("wire")
+	bridge, err := netlink.LinkByName(wire)
 	if err != nil {
 		return err
 	}
@@ -133,7 +166,9 @@ func plug(h *Host, port string) error {
 }
 
 // address runs in the host's namespace.
-func address(a netip.Addr) error {
+func address(a netip.Addr) error { return addressVia(a, netip.AddrFrom4([4]byte{192, 0, 2, 254})) }
+
+func addressVia(a, router netip.Addr) error {
 	link, err := netlink.LinkByName("eth0")
 	if err != nil {
 		return err
@@ -145,7 +180,7 @@ func address(a netip.Addr) error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return err
 	}
-	return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.IPv4(192, 0, 2, 254)})
+	return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: router.AsSlice()})
 }
 
 // Do runs fn inside the host on a thread of its own, which dies afterwards.
@@ -316,6 +351,44 @@ func read(c net.Conn, timeout time.Duration) ([]string, error) {
 		return nil, err
 	}
 	return strings.Fields(string(buf[:n])), nil
+}
+
+// Ping sends one ICMP echo with size bytes of data, in fragments if it must be, and waits for its answer.
+func (h *Host) Ping(address string, size int, timeout time.Duration) error {
+	to, err := netip.ParseAddr(address)
+	if err != nil {
+		return err
+	}
+	var c net.PacketConn
+	if err := h.Do(func() (err error) {
+		c, err = net.ListenPacket("ip4:icmp", "0.0.0.0")
+		return err
+	}); err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	const request, id = 8, 0x534b
+	echo := make([]byte, 8+size)
+	echo[0] = request
+	binary.BigEndian.PutUint16(echo[4:], id)
+	sum := uint32(request)<<8 + id // of 16-bit words; the data is zeros
+	binary.BigEndian.PutUint16(echo[2:], ^uint16(sum))
+	if _, err := c.WriteTo(echo, &net.IPAddr{IP: to.AsSlice()}); err != nil {
+		return fmt.Errorf("ping %s: %w", address, err)
+	}
+	buf := make([]byte, 1<<16)
+	for {
+		n, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return fmt.Errorf("ping %s: %w", address, err)
+		}
+		if from.String() == address && n == len(echo) && buf[0] == 0 && binary.BigEndian.Uint16(buf[4:]) == id {
+			return nil
+		}
+	}
 }
 
 // Refused reports whether err says that the other side, or a rule, refused the connection at once.

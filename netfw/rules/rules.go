@@ -30,6 +30,15 @@ const (
 // sources and, matched as "src,dst", the test for a container that reaches itself through a published port.
 const SourceSet = SetPrefix + "source"
 
+// The sets about other nodes; there are none of them while the node is alone. PeerSet pairs every block of another
+// node with the interface that its packets come in by, HostSet holds the addresses of their hosts, IngressSet those
+// that their own processes and published ports speak from, see IngressAddresses.
+const (
+	PeerSet    = SetPrefix + "peers"
+	HostSet    = SetPrefix + "hosts"
+	IngressSet = SetPrefix + "ingress"
+)
+
 // DefaultGateway is the next hop that containers see, and the source address of traffic that the host hands them
 // from 127.0.0.1. DefaultVethPrefix begins the name of every host end of a veth.
 const (
@@ -53,6 +62,29 @@ type Endpoint struct {
 	Networks []string   // networks it is in; containers that share none cannot reach each other. Empty: reaches none
 }
 
+// Remote is one container on another node.
+type Remote struct {
+	Address  netip.Addr // IPv4, inside Desired.Pool and in none of Desired.NodePools
+	Networks []string   // as in Endpoint
+}
+
+// Peer is another node of the environment.
+type Peer struct {
+	Address netip.Addr     // IPv4 of its host
+	Blocks  []netip.Prefix // the parts of Pool that it gives to its containers
+	Device  string         // the interface that packets from its containers come in by; empty: none may come
+}
+
+// IngressAddresses are the first addresses of a node's blocks, which no container gets: the node itself speaks to
+// other nodes' containers from them.
+func IngressAddresses(blocks []netip.Prefix) []netip.Addr {
+	out := make([]netip.Addr, len(blocks))
+	for i, b := range blocks {
+		out[i] = b.Masked().Addr()
+	}
+	return out
+}
+
 // Port is one published port.
 type Port struct {
 	Proto    Protocol
@@ -66,6 +98,10 @@ type Desired struct {
 	Pool       netip.Prefix   // addresses of all containers of the environment; traffic that leaves it is masqueraded
 	NodePools  []netip.Prefix // the parts of Pool that this node gives to its containers
 	Endpoints  []Endpoint
+	Peers      []Peer     // none: the node is alone, and nothing from elsewhere is of the environment
+	Remotes    []Remote   // containers of the peers; those that share no network with an Endpoint may be left out
+	Ingress    netip.Addr // one of this node's IngressAddresses; zero: published ports lead to no remote backend
+	Overlay    uint16     // UDP port of encapsulated packets between nodes; zero: there are none
 	Ports      []Port
 	Control    []uint16       // ports of the node itself that no container may reach, TCP and UDP
 	Resolver   netip.AddrPort // where containers may ask for names; zero: nowhere
@@ -94,7 +130,17 @@ type Set struct {
 // Entry is one member of a Set. Iface is empty in a hash:ip set.
 type Entry struct {
 	Address netip.Addr
+	Bits    int // of a network in a hash:net,iface set; zero: one address
 	Iface   string
+}
+
+// String is the entry as ipset prints it.
+func (e Entry) String() string {
+	s := e.Address.String()
+	if e.Bits != 0 {
+		s = netip.PrefixFrom(e.Address, e.Bits).String()
+	}
+	return strings.TrimSuffix(s+","+e.Iface, ",")
 }
 
 // Ruleset is the rendered form of a Desired, sorted by table, then name.
@@ -130,7 +176,7 @@ func Render(d Desired) (Ruleset, error) {
 	r := Ruleset{Hooks: Hooks(), Sets: set}
 	r.Chains = append(r.Chains, filter(d, set)...)
 	r.Chains = append(r.Chains, nat(d)...)
-	r.Chains = append(r.Chains, raw(d))
+	r.Chains = append(r.Chains, raw(d)...)
 	slices.SortFunc(r.Chains, func(a, b Chain) int {
 		return strings.Compare(a.Table+" "+a.Name, b.Table+" "+b.Name)
 	})
@@ -148,7 +194,7 @@ func (r Ruleset) Text() string {
 	for _, s := range r.Sets {
 		fmt.Fprintf(&b, "# set %s %s\n", s.Name, s.Type)
 		for _, e := range s.Entries {
-			fmt.Fprintf(&b, "#   %s\n", strings.TrimSuffix(e.Address.String()+","+e.Iface, ","))
+			fmt.Fprintf(&b, "#   %s\n", e)
 		}
 	}
 	return b.String()

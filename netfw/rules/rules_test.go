@@ -47,10 +47,31 @@ func full() rules.Desired {
 	}
 }
 
+// cluster is the same node with two others: one on a wire of ours with two blocks, one behind a router.
+func cluster() rules.Desired {
+	d := full()
+	d.Ingress, d.Overlay = addr("10.42.1.64"), 51820
+	d.Peers = []rules.Peer{
+		{Address: addr("198.51.100.7"), Device: "skerry-vx", Blocks: []netip.Prefix{netip.MustParsePrefix("10.42.7.0/26")}},
+		{Address: addr("192.0.2.2"), Device: "eth0", Blocks: []netip.Prefix{netip.MustParsePrefix("10.42.3.0/26"), netip.MustParsePrefix("10.42.2.0/26")}},
+		{Blocks: []netip.Prefix{netip.MustParsePrefix("10.42.9.0/26")}}, // no way to it at present
+	}
+	d.Remotes = []rules.Remote{
+		{Address: addr("10.42.7.3"), Networks: []string{"shop"}},
+		{Address: addr("10.42.2.3"), Networks: []string{"shop", "theirs"}},
+		{Address: addr("10.42.2.4"), Networks: []string{"theirs"}},
+	}
+	d.Ports = append(d.Ports, rules.Port{Proto: rules.TCP, HostPort: 30100, Backends: []netip.AddrPort{addrPort("10.42.0.2:80"), addrPort("10.42.2.4:80")}},
+		rules.Port{Proto: rules.TCP, HostPort: 30200, Backends: []netip.AddrPort{addrPort("10.42.7.3:80")}})
+	return d
+}
+
 func TestGolden(t *testing.T) {
 	empty := full()
 	empty.Endpoints, empty.Ports, empty.Control, empty.Resolver = nil, nil, nil, netip.AddrPort{}
-	for name, d := range map[string]rules.Desired{"full": full(), "empty": empty} {
+	blockless := cluster()
+	blockless.NodePools, blockless.Ingress, blockless.Endpoints, blockless.Peers[0].Device = nil, netip.Addr{}, nil, ""
+	for name, d := range map[string]rules.Desired{"full": full(), "empty": empty, "cluster": cluster(), "blockless": blockless} {
 		r, err := rules.Render(d)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -72,16 +93,21 @@ func TestGolden(t *testing.T) {
 }
 
 func TestOrderOfInputDoesNotMatter(t *testing.T) {
-	r, err := rules.Render(full())
+	r, err := rules.Render(cluster())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := r.Text()
 	for seed := range uint64(20) {
-		d, rnd := full(), rand.New(rand.NewPCG(seed, 0))
+		d, rnd := cluster(), rand.New(rand.NewPCG(seed, 0))
 		rnd.Shuffle(len(d.Endpoints), func(i, j int) { d.Endpoints[i], d.Endpoints[j] = d.Endpoints[j], d.Endpoints[i] })
 		rnd.Shuffle(len(d.Ports), func(i, j int) { d.Ports[i], d.Ports[j] = d.Ports[j], d.Ports[i] })
 		slices.Reverse(d.Control)
+		slices.Reverse(d.Peers)
+		slices.Reverse(d.Remotes)
+		for _, p := range d.Peers {
+			slices.Reverse(p.Blocks)
+		}
 		slices.Reverse(d.NodePools)
 		for _, p := range d.Ports {
 			slices.Reverse(p.Backends)
@@ -126,9 +152,19 @@ func TestRefusedInput(t *testing.T) {
 		{"backend port 0", func(d *rules.Desired) { d.Ports[0].Backends[0] = addrPort("10.42.0.2:0") }, "10.42.0.2:0"},
 		{"control port", func(d *rules.Desired) { d.Ports[1].HostPort = 7443 }, "7443"},
 		{"control 0", func(d *rules.Desired) { d.Control[0] = 0 }, "control port"},
+		{"peer's address", func(d *rules.Desired) { d.Peers[0].Address = addr("::1") }, "::1"},
+		{"injected device", func(d *rules.Desired) { d.Peers[0].Device = "eth0 -j ACCEPT" }, "-j ACCEPT"},
+		{"wildcard device", func(d *rules.Desired) { d.Peers[0].Device = "eth+" }, "eth+"},
+		{"a container's device", func(d *rules.Desired) { d.Peers[0].Device = "skvaaa" }, "skvaaa"},
+		{"peer's block elsewhere", func(d *rules.Desired) { d.Peers[0].Blocks[0] = netip.MustParsePrefix("10.43.0.0/26") }, "10.43.0.0/26"},
+		{"peer's block is ours", func(d *rules.Desired) { d.Peers[0].Blocks[0] = netip.MustParsePrefix("10.42.0.0/26") }, "this node's as well"},
+		{"remote address elsewhere", func(d *rules.Desired) { d.Remotes[0].Address = addr("192.0.2.9") }, "192.0.2.9"},
+		{"remote address is ours", func(d *rules.Desired) { d.Remotes[0].Address = addr("10.42.0.9") }, "10.42.0.9"},
+		{"remote address twice", func(d *rules.Desired) { d.Remotes[0].Address = d.Remotes[1].Address }, "two containers"},
+		{"ingress", func(d *rules.Desired) { d.Ingress = addr("10.42.0.1") }, "10.42.0.1"},
 		{"resolver", func(d *rules.Desired) { d.Resolver = addrPort("[::1]:53") }, "resolver"},
 	} {
-		d := full()
+		d := cluster()
 		tc.harm(&d)
 		_, err := rules.Render(d)
 		if err == nil || !strings.Contains(err.Error(), tc.says) {
@@ -176,6 +212,25 @@ func TestSmallChangesStaySmall(t *testing.T) {
 	}
 }
 
+// TestRemotesOfForeignNetworksCostNothing: a set of a network that nobody here is in would only be long.
+func TestRemotesOfForeignNetworksCostNothing(t *testing.T) {
+	before, err := rules.Render(cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := cluster()
+	for i := range 200 {
+		d.Remotes = append(d.Remotes, rules.Remote{Address: netip.AddrFrom4([4]byte{10, 42, 8, byte(i)}), Networks: []string{"theirs"}})
+	}
+	after, err := rules.Render(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Text() != after.Text() {
+		t.Error("containers of networks that nobody here is in change the rules")
+	}
+}
+
 // TestSharesAreFair computes from the rendered probabilities what each backend gets.
 func TestSharesAreFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -212,7 +267,7 @@ func TestSharesAreFair(t *testing.T) {
 
 // FuzzRender: what is accepted renders to lines of our own chains only, whatever the input holds.
 func FuzzRender(f *testing.F) {
-	seed, err := json.Marshal(full())
+	seed, err := json.Marshal(cluster())
 	if err != nil {
 		f.Fatal(err)
 	}

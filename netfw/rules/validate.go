@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// deviceName is what may be the name of an interface of a host: without what a rule or a wildcard is made of.
+var deviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}$`)
+
 var vethName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
 
 // normalize checks d, fills defaults and sorts copies of its slices. Everything that becomes text is checked here:
@@ -38,6 +41,9 @@ func normalize(d Desired) (Desired, error) {
 		return d, fmt.Errorf("control port 0: not a port")
 	}
 	if err := checkEndpoints(&d); err != nil {
+		return d, err
+	}
+	if err := checkPeers(&d); err != nil {
 		return d, err
 	}
 	return d, checkPorts(&d)
@@ -81,6 +87,48 @@ func checkEndpoints(d *Desired) error {
 		e.Networks = slices.Clone(e.Networks)
 		slices.Sort(e.Networks)
 		e.Networks = slices.Compact(e.Networks)
+	}
+	return nil
+}
+
+func checkPeers(d *Desired) error {
+	if d.Ingress.IsValid() && !slices.Contains(IngressAddresses(d.NodePools), d.Ingress) {
+		return fmt.Errorf("ingress address %s: not the first address of one of this node's pools %v", d.Ingress, d.NodePools)
+	}
+	d.Peers = slices.Clone(d.Peers)
+	for i := range d.Peers {
+		p := &d.Peers[i]
+		if p.Address.IsValid() && (!p.Address.Is4() || p.Address.IsUnspecified()) {
+			return fmt.Errorf("address %s of another node: not an IPv4 address", p.Address)
+		}
+		if p.Device != "" && (!deviceName.MatchString(p.Device) || strings.HasPrefix(p.Device, d.VethPrefix)) {
+			return fmt.Errorf("interface %q towards node %s: not a name of an interface, or one of a container's", p.Device, p.Address)
+		}
+		p.Blocks = slices.Clone(p.Blocks)
+		slices.SortFunc(p.Blocks, comparePrefix)
+		p.Blocks = slices.Compact(p.Blocks)
+		for _, b := range p.Blocks {
+			if !b.IsValid() || !b.Addr().Is4() || b != b.Masked() || b.Bits() < d.Pool.Bits() || b.Bits() == 0 || !d.Pool.Contains(b.Addr()) {
+				return fmt.Errorf("pool %s of node %s: not a part of the pool %s", b, p.Address, d.Pool)
+			}
+			if slices.ContainsFunc(d.NodePools, b.Overlaps) {
+				return fmt.Errorf("pool %s of node %s: it is this node's as well", b, p.Address)
+			}
+		}
+	}
+	d.Remotes = slices.Clone(d.Remotes)
+	slices.SortFunc(d.Remotes, func(a, b Remote) int { return a.Address.Compare(b.Address) })
+	for i := range d.Remotes {
+		r := &d.Remotes[i]
+		if !r.Address.Is4() || !d.Pool.Contains(r.Address) || d.local(r.Address) {
+			return fmt.Errorf("address %s of another node's container: not in the pool %s, or in one of this node's own", r.Address, d.Pool)
+		}
+		if i > 0 && d.Remotes[i-1].Address == r.Address {
+			return fmt.Errorf("address %s of another node's container: given to two containers", r.Address)
+		}
+		r.Networks = slices.Clone(r.Networks)
+		slices.Sort(r.Networks)
+		r.Networks = slices.Compact(r.Networks)
 	}
 	return nil
 }
