@@ -25,8 +25,9 @@ func newThrottle() *throttle { return &throttle{until: map[string]time.Time{}} }
 func (t *throttle) blocked(host string, now time.Time) *model.Error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	over := t.until[host].Sub(now) - wrongBurst*wrongEvery + wrongEvery
-	if over <= 0 {
+	until, known := t.until[host]
+	over := until.Sub(now) - wrongBurst*wrongEvery + wrongEvery
+	if !known || over <= 0 {
 		return nil
 	}
 	return model.Errorf(model.KindThrottled, "join_throttled", "too many wrong join tokens came from %s; wait %d seconds and try again", host, int(over.Seconds())+1)
