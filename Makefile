@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=$(CURDIR)/packaging/tools/go.mod
 CONSOLE := ui/dist/index.html
 WELCOME := packaging/welcome/dist/welcome.tar
 
-.PHONY: help deps deps-test generate engine console welcome build run clean-run test test-go test-ui lint bench package docs
+.PHONY: help deps deps-test generate engine console welcome build run clean-run test test-go test-ui chaos lint bench package docs
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ test-go:
 
 test-ui:
 	cd ui && npm run check
+
+chaos: deps-test build ## try clusters at random: N runs with the built binary, SIM in virtual time, from SEED
+	go test -count=1 -timeout 6h -v ./appliance/chaos -run 'TestSimulated|TestReal' -real $(or $(N),40) -sim $(or $(SIM),500) -seed $(or $(SEED),1)
 
 lint: generate ## check style and vet
 	$(TOOL) golangci-lint config verify

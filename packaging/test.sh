@@ -22,10 +22,10 @@ step() { # step NAME COMMAND...: runs it, keeps its words, prints a summary
 	echo "== $name took $((SECONDS - begun)) s"
 }
 
-packages=$(go list ./... | grep -v '/appliance/e2e$')
+packages=$(go list ./... | grep -vE '/appliance/(e2e|chaos)$')
 step vet go vet ./...
 step unit go test -v -count=1 -p 2 -timeout 20m $packages
-step e2e go test -v -count=1 -p 1 -timeout 30m ./appliance/e2e
+step e2e go test -v -count=1 -p 1 -timeout 30m ./appliance/e2e ./appliance/chaos
 CGO_ENABLED=1 step race go test -race -count=1 -timeout 20m ./raft/... ./appliance/access ./appliance/api/... ./appliance/registry/... ./appliance/mirror/... ./appliance/observe ./appliance/control ./appliance/agent ./appliance/operation ./appliance/noderuntime ./appliance/nodeview ./appliance/deploy ./appliance/scheduler ./appliance/ipalloc ./runtime/logs/... ./cmd/skerry/...
 
 skipped=$(grep -hE -A1 '^ *--- SKIP' "$out/unit" "$out/e2e" | grep -v '^--$' || true)

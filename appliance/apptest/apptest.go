@@ -52,14 +52,19 @@ type Node struct {
 	DataDir string
 	RunDir  string
 
-	t      testing.TB
-	bin    string
-	disk   string // mounted by Disk
-	raft   *disk  // below <DataDir>/raft; nil without one
-	clock  *clock // of the daemon
-	daemon *os.Process
+	t     testing.TB
+	bin   string
+	disk  string // mounted by Disk
+	raft  *disk  // below <DataDir>/raft; nil without one
+	clock *clock // of the daemon
+	run   *running
+	log   *buffer
+}
+
+// running is the node's daemon; the copies of a Node that subtests get share it.
+type running struct {
+	daemon *os.Process // nil if it was not started or was ended
 	exited chan error
-	log    *buffer
 }
 
 // buffer is filled by the daemon's output while a test may read it.
@@ -96,7 +101,7 @@ func New(t testing.TB) *Node {
 // newNode describes a node whose folders are in dir. It is gone, with dir, when
 // the test ends.
 func newNode(t testing.TB, bin, dir, name string, host, outside *netnstest.Host) *Node {
-	n := &Node{Name: name, Host: host, Outside: outside, DataDir: filepath.Join(dir, "d"), RunDir: filepath.Join(dir, "r"), t: t, bin: bin, clock: &clock{}, log: &buffer{}}
+	n := &Node{Name: name, Host: host, Outside: outside, DataDir: filepath.Join(dir, "d"), RunDir: filepath.Join(dir, "r"), t: t, bin: bin, clock: &clock{}, run: &running{}, log: &buffer{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			n.dump()
@@ -151,7 +156,7 @@ func (n *Node) dump() {
 			n.t.Logf("%s's log:\n%s", name, tail(string(b), 15))
 		}
 	}
-	if n.daemon != nil {
+	if n.run.daemon != nil {
 		out, _ := n.Try("ps", "-a")
 		n.t.Logf("containers:\n%s", out)
 	}
@@ -173,8 +178,8 @@ func (n *Node) Daemon(flags ...string) {
 	n.Launch(flags...)
 	n.Eventually(60*time.Second, "the daemon answers", func() bool {
 		select {
-		case err := <-n.exited:
-			n.exited <- err
+		case err := <-n.run.exited:
+			n.run.exited <- err
 			n.t.Fatalf("the daemon ended: %v\n%s", err, tail(n.log.String(), 30))
 		default:
 		}
@@ -190,9 +195,9 @@ func (n *Node) Launch(flags ...string) {
 	cmd.Stdout, cmd.Stderr = n.log, n.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	n.Host.Must(cmd.Start)
-	n.daemon = cmd.Process
+	n.run.daemon = cmd.Process
 	exited := make(chan error, 1)
-	n.exited = exited
+	n.run.exited = exited
 	go func() { exited <- cmd.Wait() }()
 	if err := n.clock.launched(cmd.Process.Pid); err != nil {
 		n.t.Fatalf("set the daemon's clock: %v", err)
@@ -211,12 +216,12 @@ func (n *Node) Answers() bool {
 
 // Ended says whether the daemon does not run, and what it wrote last.
 func (n *Node) Ended() (bool, string) {
-	if n.daemon == nil {
+	if n.run.daemon == nil {
 		return true, tail(n.log.String(), 30)
 	}
 	select {
-	case err := <-n.exited:
-		n.exited <- err
+	case err := <-n.run.exited:
+		n.run.exited <- err
 		return true, tail(n.log.String(), 30)
 	default:
 		return false, ""
@@ -227,7 +232,7 @@ func (n *Node) Ended() (bool, string) {
 func (n *Node) Log() string { return n.log.String() }
 
 // Pid is the daemon's.
-func (n *Node) Pid() int { return n.daemon.Pid }
+func (n *Node) Pid() int { return n.run.daemon.Pid }
 
 // Kill kills the daemon with SIGKILL, if it runs.
 func (n *Node) Kill() { n.end(syscall.SIGKILL) }
@@ -236,17 +241,17 @@ func (n *Node) Kill() { n.end(syscall.SIGKILL) }
 func (n *Node) Stop() { n.end(syscall.SIGTERM) }
 
 func (n *Node) end(sig syscall.Signal) {
-	if n.daemon == nil {
+	if n.run.daemon == nil {
 		return
 	}
-	_ = n.daemon.Signal(sig) // it may have ended by itself
+	_ = n.run.daemon.Signal(sig) // it may have ended by itself
 	select {
-	case <-n.exited:
+	case <-n.run.exited:
 	case <-time.After(60 * time.Second):
 		n.t.Errorf("the daemon does not end after %s", sig)
-		_ = n.daemon.Kill()
+		_ = n.run.daemon.Kill()
 	}
-	n.daemon = nil
+	n.run.daemon = nil
 }
 
 func (n *Node) command(ctx context.Context, args ...string) *exec.Cmd {

@@ -160,7 +160,7 @@ func (b *Bed) AwaitReady(limit time.Duration, hosts ...int) {
 					return false
 				}
 			}
-			if q, ok := b.Quorum(via); !ok || q.LeaderID == "" {
+			if q, ok := b.Quorum(via); len(b.nodes) > 1 && (!ok || q.LeaderID == "") {
 				why = b.nodes[via].Name + " knows no leader"
 				return false
 			}

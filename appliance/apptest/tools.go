@@ -22,8 +22,7 @@ import (
 	"github.com/skerryhq/skerry/runtime/runtimetest"
 )
 
-// In gives the node to a subtest, so that what fails ends that one. A subtest
-// neither starts nor ends the daemon.
+// In gives the node to a subtest, so that what fails ends that one.
 func (n *Node) In(t testing.TB) *Node {
 	c := *n
 	c.t = t

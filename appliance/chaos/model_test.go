@@ -131,7 +131,10 @@ func act(mine, other slot, in input, out output) []slot {
 		why = [...]string{notThere, "", going}[mine.phase]
 	case remove:
 		next = slot{phase: leaving}
-		why = [...]string{notThere, "", ""}[mine.phase] // twice is no error
+		why = [...]string{notThere, "", ""}[mine.phase] // twice is no error,
+		if mine.phase == leaving && out.why == going {
+			why = going // but with force it may be one
+		}
 	}
 	switch {
 	case out.why == unknown && why == "":
@@ -227,7 +230,7 @@ func judgeLocal(events []event) []string {
 		if r.in.kind != local || r.out.why != "" {
 			continue
 		}
-		if r.out.index < r.seen {
+		if r.out.index != 0 && r.out.index < r.seen { // refusals (there is none) bear no index
 			faults = append(faults, fmt.Sprintf("client %d had seen index %d and was answered at %d by node %d", r.client, r.seen, r.out.index, r.node))
 			continue
 		}

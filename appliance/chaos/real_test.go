@@ -108,7 +108,7 @@ func refusal(status int, answer []byte) string {
 	switch p.Code {
 	case "name_taken", "port_taken", "not_found":
 		return p.Code
-	case "app_removing", "service_removing":
+	case "app_removing", "service_removing", "container_removing":
 		return going
 	case "no_leader", "closing", "busy", "index_not_applied", "index_not_reached", "not_initialized", "not_ready", "image_not_found", "image_missing":
 		return notDone
@@ -374,7 +374,7 @@ func chaosPorts() []string {
 func empty(t *testing.T, bed *apptest.Bed) {
 	t.Helper()
 	for p := range pairs * 2 {
-		path := "/api/v1/apps/" + appName(p/2, p%2) + "?force=true&wait=true"
+		path := "/api/v1/apps/" + appName(p/2, p%2) + "?force=true&wait=30"
 		if status, answer, _ := bed.Ask(t.Context(), 0, http.MethodDelete, path, nil); status != http.StatusNotFound && status != http.StatusAccepted {
 			t.Errorf("DELETE %s: %d %s", path, status, answer)
 		}
