@@ -55,6 +55,7 @@ for _ in $(seq 100); do
 	sleep 0.1
 done
 took=$((($(date +%s%N) - begun) / 1000000))
+join=$(bin/skerry token create 2>&1 >/dev/null | sed -n '2s/^ *//p') || join=
 
 echo
 cat .skerry/init.txt
@@ -62,8 +63,9 @@ cat <<MSG
 
 welcome app     http://${host:-127.0.0.1}:$port/   (answered ${took} ms after the node was started)
 command line    bin/skerry ps, bin/skerry logs -f welcome, bin/skerry --help
-Joining more hosts comes with the cluster release; this node stands by itself.
-Ctrl-C ends the node and everything it started.
+${join:+join a host     $join
+                (on another host with Skerry, within an hour; bin/skerry token create makes another line)
+}Ctrl-C ends the node and everything it started.
 MSG
 
 wait "$daemon" || fail "the daemon ended by itself"

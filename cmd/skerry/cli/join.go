@@ -194,7 +194,7 @@ func (a *app) recovery(r client.RecoverResult) error {
 		return a.printJSON(r)
 	}
 	fmt.Fprintln(a.Stdout, printable(r.Summary))
-	rows := [][]string{{"NODE", "ADDRESS", "REACHED", "LAST ENTRY", ""}}
+	rows := [][]string{{"NODE", "ADDRESS", "REACHED", "LAST ENTRY", "LOG"}}
 	for _, s := range r.Survivors {
 		row := []string{s.Name, s.Address, yesNo(s.Reachable), "", ""}
 		if s.Reachable {

@@ -49,7 +49,7 @@ var clusterTexts = map[string]text{
 	"drain.left":              {"%s stays: %s", "%s 留在原处：%s"},
 	"drain.begun":             {"%s is being drained; %d of its containers are left.", "%s 正在腾空，还剩 %d 个容器。"},
 	"label.how":               {"%q: write NAME=VALUE, or NAME- to take a label away", "%q：请写成 名称=值，或用 名称- 去掉标签"},
-	"recover.kept":            {"the log that is kept", "保留的日志"},
+	"recover.kept":            {"is kept", "保留"},
 	"recover.index":           {"last entry", "最后一条"},
 	"recover.generation":      {"new generation", "新的代次"},
 	"recover.missing":         {"May be missing: %s", "可能缺少：%s"},
