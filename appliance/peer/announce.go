@@ -320,6 +320,6 @@ func (p *Peers) inquire(ctx context.Context, nodeID string) {
 		if asked++; asked > askAtOnce {
 			return
 		}
-		go p.fetchBook(context.WithoutCancel(ctx), n.ID) // bounded by its own timeout
+		p.s.background(func() { p.fetchBook(context.WithoutCancel(ctx), n.ID) })
 	}
 }

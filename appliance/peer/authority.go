@@ -91,7 +91,7 @@ func (s *Server) authorityLoop(ctx context.Context) {
 		if err := s.followAuthorities(ctx, &version); err != nil && ctx.Err() == nil {
 			s.log.Debug("no member said which authorities count, trying again", "err", err)
 		}
-		if !pause(ctx, authorityEvery) {
+		if !pause(ctx, s.authorityEvery) {
 			return
 		}
 	}

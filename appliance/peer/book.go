@@ -67,6 +67,7 @@ type book struct {
 	log   *slog.Logger
 
 	writing sync.Mutex
+	closed  bool // guarded by writing
 
 	mu      sync.Mutex
 	entries map[string]Announcement   // by node; guarded by mu
@@ -270,6 +271,13 @@ func (b *book) forget(removed func(nodeID string) bool) error {
 	return b.save()
 }
 
+// close ends the writing.
+func (b *book) close() {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.closed = true
+}
+
 // save writes the book so that it is there whole or not at all.
 func (b *book) save() error {
 	if b.path == "" {
@@ -277,6 +285,9 @@ func (b *book) save() error {
 	}
 	b.writing.Lock() // the last one to write is the last one to have read
 	defer b.writing.Unlock()
+	if b.closed {
+		return nil
+	}
 	body, err := json.Marshal(b.page())
 	if err != nil {
 		return fmt.Errorf("write the address book: %w", err)

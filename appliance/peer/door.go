@@ -90,7 +90,7 @@ func (s *Server) attend(ctx context.Context, c net.Conn, host string) {
 	defer outside()
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	watchOver(c)
-	_ = c.SetDeadline(time.Now().Add(helloTimeout)) // a closed connection fails soon enough
+	_ = c.SetDeadline(time.Now().Add(s.helloTimeout)) // a closed connection fails soon enough
 	proto, ahead, err := peek(c)
 	if err != nil {
 		stop()

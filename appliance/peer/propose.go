@@ -54,12 +54,15 @@ func (f frame) append(out []byte) []byte {
 
 func readFrame(r *bufio.Reader) (frame, error) {
 	var head [4 + frameHead]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	if _, err := io.ReadFull(r, head[:4]); err != nil {
 		return frame{}, err
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if n < frameHead || n > maxFrame {
 		return frame{}, fmt.Errorf("a frame of %d bytes is announced; it has %d to %d", n, frameHead, maxFrame)
+	}
+	if _, err := io.ReadFull(r, head[4:]); err != nil {
+		return frame{}, err
 	}
 	f := frame{kind: head[4], call: binary.BigEndian.Uint64(head[5:]), body: make([]byte, n-frameHead)}
 	_, err := io.ReadFull(r, f.body)

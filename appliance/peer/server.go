@@ -28,6 +28,13 @@ type Server struct {
 	h2     *http2.Server
 	wrong  *throttle         // hosts that join with secrets that nobody knows
 	relay  chan Announcement // news to pass on
+
+	helloTimeout   time.Duration // from accept to the end of the hello
+	authorityEvery time.Duration // how often a worker asks which authorities count
+
+	mu    sync.Mutex
+	ended bool           // Run has ended: nothing is begun any more; guarded by mu
+	tasks sync.WaitGroup // what runs besides Run; Run waits for it
 }
 
 // New makes a Server. It reads the address book and starts nothing.
@@ -41,7 +48,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log.With("component", "peer"), door: newDoor(), mux: http.NewServeMux(),
 		h2:    &http2.Server{MaxConcurrentStreams: 1000, ReadIdleTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		wrong: newThrottle(), relay: make(chan Announcement, 256),
+		wrong: newThrottle(), relay: make(chan Announcement, 256), helloTimeout: helloTimeout, authorityEvery: authorityEvery,
 	}
 	var err error
 	if s.book, err = openBook(cfg.DataDir, cfg.NodeID, cfg.Certs, s.log); err != nil {
@@ -104,7 +111,21 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	cancel(err)
 	s.peers.closeAll()
 	work.Wait()
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.tasks.Wait()
+	s.book.close() // whoever runs next in this data directory writes its own
 	return err
+}
+
+// background runs f unless Run has ended. f bounds its own time.
+func (s *Server) background(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.tasks.Go(f)
+	}
 }
 
 // serveHTTP serves skerry-peer/1 on one connection until it ends.

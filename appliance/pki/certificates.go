@@ -355,3 +355,6 @@ func (c *Certificates) ServerTLS() *tls.Config {
 		},
 	}
 }
+
+// Dir is where the keys are.
+func (c *Certificates) Dir() string { return c.cfg.Dir }
