@@ -107,6 +107,9 @@ func (t *tx) putContainer(n model.Container) *model.Error {
 	if _, there := t.v.Container(n.ID); there {
 		return model.Errorf(model.KindConflict, "already_exists", "container %s exists already", n.Name)
 	}
+	if o, was := t.v.Orphan(n.ID); was {
+		return model.Errorf(model.KindConflict, "already_exists", "the id of container %s is that of container %s, which was given up and is not gone yet", n.Name, o.Name)
+	}
 	if _, taken := t.v.ContainerByName(s.TenantID, n.Name); taken {
 		return nameTaken("container", n.Name, "")
 	}

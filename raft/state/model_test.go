@@ -35,6 +35,10 @@ func draw(t *rapid.T) command.Command {
 		}
 		return u
 	}
+	nodeID := func() string { return pick("node", "n1", "n2", "n3") }
+	if n("about nodes", 2) == 0 {
+		return drawMember(t, pick, n, nodeID, containerID)
+	}
 	switch n("kind", 22) {
 	case 0:
 		return &command.PutTenant{Head: by("p"), ExpectVersion: version(), Tenant: model.Tenant{Meta: model.Meta{ID: tenant(), Name: pick("tenant name", "x", "y", "default")}}}
@@ -65,7 +69,7 @@ func draw(t *rapid.T) command.Command {
 		}
 		c := app(tenant(), appID(), name(), services)
 		c.ExpectVersion = version()
-		c.Volumes = []model.Volume{{Meta: model.Meta{ID: pick("volume", "v1", "v2", "v3"), Name: name()}, NodeID: "n1"}}
+		c.Volumes = []model.Volume{{Meta: model.Meta{ID: pick("volume", "v1", "v2", "v3"), Name: name()}, NodeID: nodeID()}}
 		return c
 	case 10:
 		return &command.RemoveApp{Head: by("p"), ID: appID()}
@@ -82,6 +86,7 @@ func draw(t *rapid.T) command.Command {
 		for range 1 + n("containers", 2) {
 			id := containerID()
 			k := containerOf(serviceID(), id, "n"+pick("container name", "1", "2", "3", "4"), address().String(), 1)
+			k.Assign.NodeID = nodeID()
 			if n("mount", 1) == 0 {
 				k.Spec.Mounts = []model.Mount{{Type: model.MountVolume, VolumeID: pick("volume", "v1", "v2", "v3"), Path: "/data"}}
 			}
@@ -90,12 +95,14 @@ func draw(t *rapid.T) command.Command {
 		return c
 	case 17:
 		return &command.AssignContainers{Head: by("system:p"), Items: []command.AssignItem{
-			{ID: containerID(), Assign: model.Assignment{NodeID: "n1", Address: address(), Remove: n("remove", 1) == 0}},
-			{ID: containerID(), Assign: model.Assignment{NodeID: "n1", Remove: true}}}}
+			{ID: containerID(), Assign: model.Assignment{NodeID: nodeID(), Address: address(), Remove: n("remove", 1) == 0}},
+			{ID: containerID(), Assign: model.Assignment{NodeID: nodeID(), Remove: true}}}}
 	case 18, 19:
-		return status(containerID(), uint64(n("task", 2)), rapid.SampledFrom([]model.Phase{model.PhaseStarting, model.PhaseRunning, model.PhaseRunning, model.PhaseExited, model.PhaseBackoff}).Draw(t, "phase"))
+		st := status(containerID(), uint64(n("task", 2)), rapid.SampledFrom([]model.Phase{model.PhaseStarting, model.PhaseRunning, model.PhaseRunning, model.PhaseExited, model.PhaseBackoff}).Draw(t, "phase"))
+		st.NodeID = nodeID()
+		return st
 	case 20:
-		return &command.ForgetContainers{Head: by("system:p"), NodeID: "n1", IDs: []string{containerID(), containerID()}}
+		return &command.ForgetContainers{Head: by("system:p"), NodeID: nodeID(), IDs: []string{containerID(), containerID()}}
 	case 21:
 		if n("delete", 1) == 0 {
 			return &command.DeleteVolume{Head: by("p"), ID: pick("volume", "v1", "v2", "v3")}
@@ -118,13 +125,22 @@ func TestSequences(t *testing.T) {
 		w := newWorld(t)
 		twin := newWorld(t)
 		var all []state.Entry
-		for range rapid.IntRange(5, 60).Draw(rt, "steps") {
-			c := draw(rt)
-			before := w.dump()
+		var before []command.Command
+		if rapid.Bool().Draw(rt, "with nodes and containers") {
+			before = populated()
+		}
+		for i := range len(before) + rapid.IntRange(5, 60).Draw(rt, "steps") {
+			var c command.Command
+			if i < len(before) {
+				c = before[i]
+			} else {
+				c = draw(rt)
+			}
+			dump := w.dump()
 			o := w.apply(c)[0]
 			all = append(all, state.Entry{Index: w.index, Commands: []command.Command{c}})
-			if o.Err != nil && !bytes.Equal(afterIndex(before), afterIndex(w.dump())) {
-				rt.Fatalf("%s was refused (%v) and left a trace:\n%s\n---\n%s", c.Type().Name(), o.Err, before, w.dump())
+			if o.Err != nil && !bytes.Equal(afterIndex(dump), afterIndex(w.dump())) {
+				rt.Fatalf("%s was refused (%v) and left a trace:\n%s\n---\n%s", c.Type().Name(), o.Err, dump, w.dump())
 			}
 			if msg := broken(w.store.View()); msg != "" {
 				rt.Fatalf("after %s (refused: %v): %s", c.Type().Name(), o.Err, msg)
@@ -254,9 +270,10 @@ func broken(v *state.View) string {
 			note("container " + c.ID + " is not found by its id")
 		}
 	}
-	for c := range v.ContainersOnNode("n1") {
-		total--
-		_ = c
+	for _, id := range []string{"n1", "n2", "n3"} {
+		for range v.ContainersOnNode(id) {
+			total--
+		}
 	}
 	for c := range v.Containers() {
 		if c.Assign.NodeID == "" {
@@ -289,6 +306,9 @@ func broken(v *state.View) string {
 		if _, ok := v.User(s.UserID); !ok {
 			note("session " + s.ID + " has no user")
 		}
+	}
+	for _, p := range brokenMembers(v, unique) {
+		note(p)
 	}
 	if len(problems) == 0 {
 		return ""
