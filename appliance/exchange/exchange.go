@@ -21,6 +21,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"sync"
@@ -316,6 +318,10 @@ func (x *Exchange) do(ctx context.Context, h Holder, method string, d digest.Dig
 func (x *Exchange) open(ctx context.Context, h Holder, d digest.Digest, offset, size int64) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	late := time.AfterFunc(signOfLife, cancel)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+		late.Reset(secondHand) // it has to get it itself
+		return nil
+	}})
 	resp, err := x.do(ctx, h, http.MethodGet, d, offset)
 	if err == nil && !late.Stop() {
 		_ = resp.Body.Close()
@@ -339,6 +345,10 @@ func (x *Exchange) open(ctx context.Context, h Holder, d digest.Digest, offset, 
 	}
 	return &moving{ReadCloser: resp.Body, cancel: cancel, idle: time.AfterFunc(patience, cancel)}, nil
 }
+
+// secondHand is how long a member may take that first gets a blob itself for a
+// worker.
+const secondHand = 10 * time.Minute
 
 // patience is how long a node may take for the next bytes of a blob.
 const patience = 20 * time.Second

@@ -75,6 +75,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer func() { release() }()
 	c, err := h.cfg.Blobs.Open(req.Context(), d)
 	if errors.Is(err, registry.ErrNoBlob) && worker && h.cfg.Fetch != nil {
+		w.WriteHeader(http.StatusEarlyHints) // it takes a while
 		var fetched func()
 		if fetched, err = h.cfg.Fetch(req.Context(), d); err == nil {
 			defer fetched()
