@@ -38,6 +38,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/supervise"
 	"github.com/skerryhq/skerry/netfw/iptables"
 	"github.com/skerryhq/skerry/netfw/link"
+	"github.com/skerryhq/skerry/netfw/overlay"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/node"
 	"github.com/skerryhq/skerry/runtime/ctrd"
@@ -131,6 +132,7 @@ type parts struct {
 	recorder   *observe.Recorder
 	links      *link.Links
 	firewall   *iptables.Table
+	overlay    *overlay.Overlay
 	processes  []supervise.Spec
 	closers    []func() error
 }
@@ -234,6 +236,10 @@ func (a *Appliance) openNetwork(p *parts) error {
 		return err
 	}
 	p.closers = append(p.closers, func() error { p.firewall.Close(); return nil })
+	if p.overlay, err = overlay.New(overlay.Config{Log: a.log.With("component", "netfw")}); err != nil {
+		return err
+	}
+	p.closers = append(p.closers, func() error { p.overlay.Close(); return nil })
 	return nil
 }
 
@@ -369,7 +375,7 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
 		Resolver: netip.MustParseAddr(a.cfg.Resolver), Views: nodeview.Local(store, p.identity.ID), Proposer: p.node,
 		Containers: newAdopting(p.containers, reach, content), Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
-		Firewall: p.firewall, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
+		Firewall: p.firewall, Overlay: p.overlay, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
 		EndedAt: endedAt(a.cfg.DataDir),
 	})
 	founded := newFounder(a, p, reach)

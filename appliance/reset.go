@@ -22,6 +22,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/supervise"
 	"github.com/skerryhq/skerry/netfw/iptables"
 	"github.com/skerryhq/skerry/netfw/link"
+	"github.com/skerryhq/skerry/netfw/overlay"
 	"github.com/skerryhq/skerry/runtime/engine"
 	"github.com/skerryhq/skerry/runtime/workload"
 )
@@ -126,6 +127,12 @@ func clearHost(ctx context.Context, cfg config.Config, id identity, log *slog.Lo
 			}
 		}
 		note("take back the host's addresses", links.RemoveHost(false))
+	}
+	if between, err := overlay.New(overlay.Config{Log: log}); err != nil {
+		errs = append(errs, err)
+	} else {
+		note("take back the routes to other nodes", between.Remove())
+		between.Close()
 	}
 	if table, err := iptables.New(iptables.Config{Log: log}); err != nil {
 		errs = append(errs, err)

@@ -90,6 +90,7 @@ type Config struct {
 	Logs       Logs
 	Volumes    Volumes
 	Firewall   Firewall
+	Overlay    Overlay
 	Names      func(ctx context.Context, v nodeview.View) error // publishes what the edge answers
 	Control    []uint16                                         // the node's own ports, closed to containers
 	Log        *slog.Logger

@@ -17,6 +17,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/nodeview"
 	"github.com/skerryhq/skerry/netfw/iptables"
 	"github.com/skerryhq/skerry/netfw/link"
+	"github.com/skerryhq/skerry/netfw/overlay"
 	"github.com/skerryhq/skerry/netfw/rules"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
@@ -251,6 +252,13 @@ func (noFirewall) Apply(context.Context, rules.Desired) (iptables.Change, error)
 }
 func (noFirewall) Repair(context.Context) ([]string, error) { return nil, nil }
 
+type noOverlay struct{}
+
+func (noOverlay) Apply(context.Context, overlay.Desired) (overlay.Applied, error) {
+	return overlay.Applied{}, nil
+}
+func (noOverlay) Port() uint16 { return 51820 }
+
 // stage is an agent with a host, a source and a cluster around it.
 type stage struct {
 	*Agent
@@ -270,7 +278,7 @@ func newStage(t *testing.T, running ...string) *stage {
 		s.host.owner[address(i+1)] = id
 	}
 	s.Agent = New(Config{NodeID: "n1", FilesDir: t.TempDir(), Views: s.views, Proposer: s.cluster,
-		Containers: engine{s.host}, Links: net{s.host}, Logs: logd{s.host}, Volumes: disks{}, Firewall: noFirewall{},
+		Containers: engine{s.host}, Links: net{s.host}, Logs: logd{s.host}, Volumes: disks{}, Firewall: noFirewall{}, Overlay: noOverlay{},
 		Names: func(context.Context, nodeview.View) error { s.names++; return nil },
 		Log:   slog.New(slog.NewTextHandler(s.log, nil))})
 	return s

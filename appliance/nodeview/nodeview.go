@@ -82,7 +82,7 @@ func Of(v *state.View, nodeID string) View {
 			continue
 		}
 		down[n.ID] = n.Down()
-		out.Peers = append(out.Peers, Peer{NodeID: n.ID, Name: n.Name, Address: host(n), Blocks: n.Blocks, Down: n.Down()})
+		out.Peers = append(out.Peers, Peer{NodeID: n.ID, Name: n.Name, Address: HostAddress(n), Blocks: n.Blocks, Down: n.Down()})
 	}
 	for o := range v.OrphansOf(nodeID) {
 		out.Orphans = append(out.Orphans, *o)
@@ -136,8 +136,9 @@ func effective(v *state.View, c *model.Container) *model.Container {
 	return &halted
 }
 
-// host is the address of a node's host, as the node says it.
-func host(n *model.Node) netip.Addr {
+// HostAddress is the address of a node's host, as the node says it; zero if that
+// is no address.
+func HostAddress(n *model.Node) netip.Addr {
 	if p, err := netip.ParseAddrPort(n.Status.Address); err == nil {
 		return p.Addr().Unmap()
 	}
