@@ -277,6 +277,18 @@ func (t *tx) raiseGeneration(c *command.RaiseGeneration) *model.Error {
 	n := *old
 	n.Generation, n.Version = c.Generation, t.index
 	t.replace(tabCluster, old, &n)
+	// Members that took no part must never come back with what they have: what
+	// ran on them is placed elsewhere.
+	for _, node := range collect(t.v.Nodes()) {
+		if !node.Member() || slices.Contains(c.Survivors, node.ID) || node.Down() {
+			continue
+		}
+		lost := *node
+		lost.Health = model.NodeHealth{State: model.NodeDown, Since: t.now, Reason: fmt.Sprintf("it took no part in the recovery that began generation %d; wipe it (`skerry reset --data`) before it comes back, and remove it here", c.Generation)}
+		t.updated(&lost.Meta)
+		t.replace(tabNodes, node, &lost)
+		t.event(model.Event{Kind: "node", ObjectID: lost.ID, Object: lost.Name, Reason: "Down", Warning: true, Message: "node " + lost.Name + " is down: " + lost.Health.Reason})
+	}
 	t.event(model.Event{Kind: "cluster", ObjectID: n.ID, Reason: "Recovered", Warning: true,
 		Message: fmt.Sprintf("the cluster was recovered from a lost quorum by %s: generation %d, everything up to index %d is here", t.origin.Actor, n.Generation, c.LastIndex)})
 	return nil
