@@ -41,6 +41,9 @@ func drawMember(t *rapid.T, pick func(string, ...string) string, n func(string, 
 	case 7:
 		return &command.EvictContainers{Head: by("system:p"), NodeID: nodeID(), IDs: []string{containerID(), containerID(), containerID()}}
 	default:
+		if n("remove", 2) > 0 {
+			return &command.PutContainers{Head: by("p"), Containers: []model.Container{containerOf("a1-web", containerID(), "n"+pick("container name", "1", "2", "3"), fmt.Sprintf("10.42.0.%d", 2+n("address", 4)), 1)}}
+		}
 		return &command.RemoveNode{Head: by("p"), ID: nodeID(), ExpectVersion: command.AnyVersion, Force: n("force", 2) > 0}
 	}
 }

@@ -23,8 +23,10 @@ func draw(t *rapid.T) command.Command {
 	tenant := func() string { return pick("tenant", "t1", "t2", "t3") }
 	name := func() string { return pick("name", "shop", "blog", "wiki") }
 	appID := func() string { return pick("app", "a1", "a2", "a3") }
-	serviceID := func() string { return appID() + "-" + pick("service", "web", "db") }
-	containerID := func() string { return pick("container", "c1", "c2", "c3", "c4", "c5") }
+	serviceID := func() string { // mostly the one that is most likely to be there
+		return rapid.SampledFrom([]string{"a1-web", "a1-web", "a1-web", "a1-web", "a1-db", "a2-web", "a3-web"}).Draw(t, "service")
+	}
+	containerID := func() string { return pick("container", "c1", "c2", "c3", "c4", "c5", "c6", "c7") }
 	address := func() netip.Addr { return netip.AddrFrom4([4]byte{10, 42, 0, byte(2 + n("address", 4))}) }
 	user := func() model.User {
 		u := model.User{Meta: model.Meta{ID: pick("user", "u1", "u2"), Name: pick("user name", "ada", "bob")}}
@@ -35,7 +37,7 @@ func draw(t *rapid.T) command.Command {
 		}
 		return u
 	}
-	nodeID := func() string { return pick("node", "n1", "n2", "n3") }
+	nodeID := func() string { return pick("node", "n1", "n1", "n1", "n2", "n2", "n3") }
 	if n("about nodes", 2) == 0 {
 		return drawMember(t, pick, n, nodeID, containerID)
 	}
@@ -83,11 +85,11 @@ func draw(t *rapid.T) command.Command {
 		return &command.SetIntent{Head: by("p"), ContainerID: containerID(), Action: rapid.SampledFrom([]command.Action{"stop", "start", "restart", "kill", "fly"}).Draw(t, "action")}
 	case 15, 16:
 		c := &command.PutContainers{Head: by("system:p")}
-		for range 1 + n("containers", 2) {
+		for range 1 + n("containers", 2)*n("several", 1) {
 			id := containerID()
-			k := containerOf(serviceID(), id, "n"+pick("container name", "1", "2", "3", "4"), address().String(), 1)
+			k := containerOf(serviceID(), id, "n"+pick("container name", "1", "2", "3", "4", "5", "6", "7"), address().String(), 1)
 			k.Assign.NodeID = nodeID()
-			if n("mount", 1) == 0 {
+			if n("mount", 4) == 0 {
 				k.Spec.Mounts = []model.Mount{{Type: model.MountVolume, VolumeID: pick("volume", "v1", "v2", "v3"), Path: "/data"}}
 			}
 			c.Containers = append(c.Containers, k)
