@@ -63,3 +63,6 @@ var ReadDocument = readDocument
 
 // Depth is depth, as far as the registry looks.
 func Depth(v *state.View, m *model.Manifest) int { return depth(v, m, maxDepth) }
+
+// Duty gives the members that keep a digest.
+func Duty(v *state.View, d string) []string { return duty(keepers(v, time.Now()), d) }

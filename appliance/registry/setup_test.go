@@ -86,6 +86,7 @@ type rig struct {
 	http    *http.Client
 	secrets map[string]string // API tokens by user
 	config  func(*registry.Config)
+	joins   *rig // another member of the same cluster; nil: a cluster of its own
 	stopRun func()
 }
 
@@ -105,6 +106,24 @@ func newRigOn(t testing.TB, host *runtimetest.Host, change func(*rig)) *rig {
 	r := &rig{t: t, host: host, cluster: &cluster{store: state.New()}, dir: filepath.Join(t.TempDir(), "registry"), secrets: map[string]string{}}
 	r.config = func(*registry.Config) {}
 	change(r)
+	if r.joins != nil {
+		r.cluster, r.door, r.secrets = r.joins.cluster, r.joins.door, r.joins.secrets
+	} else {
+		r.found()
+	}
+	r.start()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.reg.ServeHTTP(w, req) })
+	srv := httptest.NewServer(handler)
+	t.Cleanup(srv.Close)
+	r.url, r.http = srv.URL, srv.Client()
+	t.Cleanup(func() { r.stopRun() })
+	return r
+}
+
+// found makes the cluster with its people.
+func (r *rig) found() {
+	t := r.t
+	t.Helper()
 	by := command.By(model.Origin{Actor: "test", Time: time.Now().UTC()})
 	r.propose(&command.InitCluster{Head: by,
 		Cluster: model.Cluster{ID: "c", FeatureLevel: command.Level, Pool: netip.MustParsePrefix("10.42.0.0/16"), VIPPool: netip.MustParsePrefix("10.43.0.0/16"), PortMin: 30000, PortMax: 30100, SetupHash: []byte("x")},
@@ -131,13 +150,6 @@ func newRigOn(t testing.TB, host *runtimetest.Host, change func(*rig)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.start()
-	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.reg.ServeHTTP(w, req) })
-	srv := httptest.NewServer(handler)
-	t.Cleanup(srv.Close)
-	r.url, r.http = srv.URL, srv.Client()
-	t.Cleanup(func() { r.stopRun() })
-	return r
 }
 
 type nobody struct{}
