@@ -49,12 +49,13 @@ func newCache() *cache {
 	}
 }
 
-// untrusted says how long a node gets nothing new because it keeps going down.
-type untrusted func(nodeID string) (wait time.Duration, falls int)
+// Untrusted says how long a node gets nothing new because it keeps going down,
+// and how often it did.
+type Untrusted func(nodeID string) (wait time.Duration, falls int)
 
 // look brings the cache up to a view. It gives the time after which it must
 // look again even if nothing changes; 0: never.
-func (c *cache) look(v *state.View, hold untrusted) time.Duration {
+func (c *cache) look(v *state.View, hold Untrusted) time.Duration {
 	c.view = v
 	c.turn++
 	c.cluster, _ = v.Cluster()
@@ -104,7 +105,7 @@ func imageHolders(v *state.View) map[string]map[string]bool {
 }
 
 // lookNodes reports whether a node changed in a way that may help what waits.
-func (c *cache) lookNodes(v *state.View, hold untrusted) (more bool, next time.Duration) {
+func (c *cache) lookNodes(v *state.View, hold Untrusted) (more bool, next time.Duration) {
 	seen := 0
 	for n := range v.Nodes() {
 		seen++

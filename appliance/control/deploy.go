@@ -1,47 +1,27 @@
 package control
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"net/netip"
-	"slices"
-	"strings"
 	"time"
-	"unicode"
 
-	"github.com/skerryhq/skerry/appliance/deploy"
-	"github.com/skerryhq/skerry/appliance/ipalloc"
-	"github.com/skerryhq/skerry/appliance/scheduler"
 	"github.com/skerryhq/skerry/raft/command"
-	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
 )
 
-const (
-	// batchMost is how many containers one turn creates at most, so that a huge
-	// deployment is many proposals and not one that blocks everybody's.
-	batchMost = 2000
-	// restMost bounds the rest between two turns: the loop takes at most half of a
-	// core however fast the state changes, and what changes meanwhile is one turn.
-	restMost = 20 * time.Millisecond
-	// usable is how many addresses a block has for containers.
-	usable = 1<<(32-ipalloc.BlockBits) - 2
-	// spare is how many free addresses a node should have at least.
-	spare = 8
-)
+// restMost bounds the rest between two turns: the loop takes at most half of a
+// core however fast the state changes, and what changes meanwhile is one turn.
+const restMost = 20 * time.Millisecond
 
 // deployer makes every service have the containers it asks for.
 type deployer struct {
-	cfg  Config
-	log  *slog.Logger
-	know *cache
-	last map[string]netip.Addr // node id -> address given most recently
+	cfg     Config
+	log     *slog.Logger
+	planner *Planner
 }
 
 func newDeployer(cfg Config, log *slog.Logger) *deployer {
-	return &deployer{cfg: cfg, log: log, know: newCache(), last: map[string]netip.Addr{}}
+	return &deployer{cfg: cfg, log: log, planner: NewPlanner(func() time.Time { return time.Now().UTC() }, command.NewID)}
 }
 
 // anything reads what the loop depends on, coarsely: its mark says that there
@@ -79,8 +59,7 @@ func (d *deployer) run(ctx context.Context) error {
 			return err
 		}
 		began := time.Now()
-		hold := d.know.look(d.cfg.Store.View(), d.untrusted)
-		cmds, more := d.turn()
+		cmds, more, hold := d.planner.Turn(d.cfg.Store.View(), d.untrusted)
 		again := time.Duration(0) // not before the next change
 		switch refused, err := d.propose(ctx, cmds); {
 		case ctx.Err() != nil:
@@ -147,369 +126,15 @@ func (d *deployer) propose(ctx context.Context, cmds []command.Command) (refused
 	}
 	res, err := d.cfg.Proposer.Propose(ctx, cmds...)
 	if len(res.Outcomes) == 0 && err != nil {
-		for id := range d.know.services { // nobody knows what became of them
-			d.know.dirty[id] = true
-		}
+		d.planner.Forget() // nobody knows what became of them
 		return true, err
 	}
 	for i, o := range res.Outcomes {
-		if o.Err == nil {
-			continue
-		}
-		refused = true
-		d.log.Debug("proposal refused", "command", cmds[i].Type().Name(), "err", o.Err)
-		switch c := cmds[i].(type) {
-		case *command.PutContainers:
-			d.know.dirty[c.Containers[0].ServiceID] = true
-		case *command.SetServiceStatus:
-			d.know.dirty[c.ServiceID] = true
-		case *command.AssignContainers:
-			for _, item := range c.Items {
-				if k, ok := d.cfg.Store.View().Container(item.ID); ok {
-					d.know.dirty[k.ServiceID] = true
-				}
-			}
-		case *command.EvictContainers:
-			d.know.touch(d.cfg.Store.View(), c.NodeID)
+		if o.Err != nil {
+			refused = true
+			d.log.Debug("proposal refused", "command", cmds[i].Type().Name(), "err", o.Err)
+			d.planner.Refused(d.cfg.Store.View(), cmds[i])
 		}
 	}
 	return refused, nil
-}
-
-// plan is the commands of one turn, in the order in which they are applied.
-type plan struct {
-	evict  map[string][]string // node id -> containers
-	assign []command.Command
-	homes  []command.Command // volumes that get their node
-	put    []command.Command
-	status []command.Command
-	short  map[string]int      // node id -> addresses that it lacks
-	given  map[netip.Addr]bool // in this turn
-	names  map[string]bool     // tenant id + "/" + name, in this turn
-	made   int
-}
-
-// turn plans every dirty service. more says that some are left for another.
-func (d *deployer) turn() (cmds []command.Command, more bool) {
-	k := d.know
-	if k.cluster == nil {
-		return nil, false
-	}
-	p := &plan{evict: map[string][]string{}, short: map[string]int{}, given: map[netip.Addr]bool{}, names: map[string]bool{}}
-	for _, s := range k.order() {
-		if p.made >= batchMost {
-			more = true
-			break
-		}
-		delete(k.dirty, s.ID)
-		delete(k.unmet, s.ID)
-		d.service(p, s)
-	}
-	for _, id := range sortedKeys(p.evict) {
-		cmds = append(cmds, &command.EvictContainers{Head: command.By(origin("deploy")), NodeID: id, IDs: p.evict[id]})
-	}
-	cmds = slices.Concat(cmds, p.assign, p.homes, p.put, p.status, d.blocks(p.short))
-	return cmds, more
-}
-
-// order gives the dirty services in the order of planning: those that want to
-// be near others last.
-func (c *cache) order() []*service {
-	var out []*service
-	for id := range c.dirty {
-		if s := c.services[id]; s != nil {
-			out = append(out, s)
-		} else {
-			delete(c.dirty, id)
-		}
-	}
-	slices.SortFunc(out, func(a, b *service) int {
-		return cmp.Or(cmp.Compare(len(a.Spec.Placement.Affinity), len(b.Spec.Placement.Affinity)), cmp.Compare(a.ID, b.ID))
-	})
-	return out
-}
-
-// service plans one service.
-func (d *deployer) service(p *plan, s *service) {
-	k := d.know
-	todo := deploy.For(deploy.Input{
-		Service: s.Service, Containers: s.containers, Stopped: k.stopped(s.Service),
-		Taken: func(name string) bool {
-			_, taken := k.view.ContainerByName(s.TenantID, name)
-			return taken || p.names[s.TenantID+"/"+name]
-		},
-		Leave: func(c *model.Container) string { return k.leave(s, c) },
-		Bound: k.bound,
-		Down:  func(c *model.Container) bool { n := k.nodes[c.Assign.NodeID]; return n != nil && n.Down() },
-	})
-	for _, c := range s.containers {
-		if slices.Contains(todo.Evict, c.ID) {
-			p.evict[c.Assign.NodeID] = append(p.evict[c.Assign.NodeID], c.ID)
-		}
-	}
-	place := placing{d: d, p: p, s: s}
-	items := place.remove(todo.Remove)
-	if len(todo.Evict) == 0 && !s.Removing {
-		items = append(items, place.pending(todo.Remove)...)
-		place.create(todo.Create)
-	}
-	if len(items) > 0 {
-		p.assign = append(p.assign, &command.AssignContainers{Head: command.By(origin("deploy")), Items: items})
-	}
-	if len(todo.Waits) > 0 || place.lacking != "" {
-		k.unmet[s.ID] = true
-	}
-	if cmd := place.conditions(todo.Waits); cmd != nil && !s.Removing {
-		p.status = append(p.status, cmd)
-	}
-}
-
-func (c *cache) stopped(s *model.Service) bool {
-	a, ok := c.view.App(s.AppID)
-	return s.Stopped || ok && a.Spec.Stopped
-}
-
-// leave says why a container may not stay on its node; empty if it may.
-func (c *cache) leave(s *service, k *model.Container) string {
-	n := c.nodes[k.Assign.NodeID]
-	switch {
-	case n == nil:
-		return ""
-	case drains(n):
-		return "node " + n.Name + " is drained"
-	case n.EnvironmentID != s.EnvironmentID:
-		return "node " + n.Name + " belongs to another environment"
-	}
-	return c.board.Misplaced(s.constraints, n.ID)
-}
-
-// bound says what keeps a container on its node; empty if nothing does.
-func (c *cache) bound(k *model.Container) string {
-	for _, m := range k.Spec.Mounts {
-		if vol := c.volumes[m.VolumeID]; vol != nil && local(vol) && vol.NodeID == k.Assign.NodeID {
-			return boundBy(vol, c.nodes[vol.NodeID])
-		}
-	}
-	return ""
-}
-
-func boundBy(vol *model.Volume, n *model.Node) string {
-	name := vol.NodeID
-	if n != nil {
-		name = n.Name
-	}
-	return fmt.Sprintf("it waits for node %s, which holds its volume %s", name, vol.Name)
-}
-
-// placing places the containers of one service.
-type placing struct {
-	d       *deployer
-	p       *plan
-	s       *service
-	run     *scheduler.Run
-	lacking string // why a replica has no node
-	missing int    // replicas without one
-}
-
-// remove marks containers as to be removed.
-func (w *placing) remove(ids []string) (items []command.AssignItem) {
-	for _, c := range w.s.containers {
-		if slices.Contains(ids, c.ID) {
-			a := c.Assign
-			a.Remove = true
-			items = append(items, command.AssignItem{ID: c.ID, ExpectVersion: command.AnyVersion, Assign: a})
-		}
-	}
-	return items
-}
-
-// pending tries again for containers that have no node yet.
-func (w *placing) pending(going []string) (items []command.AssignItem) {
-	for _, c := range w.s.containers {
-		if c.Assign.NodeID != "" || c.Assign.Remove || slices.Contains(going, c.ID) {
-			continue
-		}
-		a, ok := w.next()
-		if ok && (a.NodeID != "" || !sameWords(a.Reason, c.Assign.Reason)) {
-			items = append(items, command.AssignItem{ID: c.ID, ExpectVersion: c.Version, Assign: a})
-		}
-	}
-	return items
-}
-
-// sameWords compares sentences but for their numbers, which change all the time.
-func sameWords(a, b string) bool {
-	bare := func(s string) string {
-		return strings.Map(func(r rune) rune {
-			if unicode.IsDigit(r) || r == '.' {
-				return -1
-			}
-			return r
-		}, s)
-	}
-	return a == b || bare(a) == bare(b)
-}
-
-// create makes the containers that are missing.
-func (w *placing) create(wanted []deploy.Create) {
-	put := &command.PutContainers{Head: command.By(origin("deploy"))}
-	for _, want := range wanted {
-		a, ok := w.next()
-		if !ok {
-			w.d.know.dirty[w.s.ID] = true // its node gets a block of addresses first
-			continue
-		}
-		c := model.Container{ServiceID: w.s.ID, AppID: w.s.AppID, Slot: want.Slot, Revision: w.s.Revision, Spec: w.s.Spec.Container, Assign: a}
-		c.ID, c.Name = command.NewID(), want.Name
-		c.Status.Phase = model.PhasePending
-		w.p.names[w.s.TenantID+"/"+c.Name] = true
-		put.Containers = append(put.Containers, c)
-	}
-	if len(put.Containers) > 0 {
-		w.p.put = append(w.p.put, put)
-		w.p.made += len(put.Containers)
-	}
-}
-
-// next places one replica and gives it an address. It reports false when a node
-// was found but waits for addresses; the replica is tried again in the next
-// turn. Without any node the assignment says why.
-func (w *placing) next() (model.Assignment, bool) {
-	k := w.d.know
-	for {
-		if w.run == nil {
-			w.run = k.board.Run(k.request(w.s))
-		}
-		choice := w.run.Next()
-		if choice.NodeID == "" {
-			w.lacking = choice.Reason
-			w.missing++
-			return model.Assignment{Reason: choice.Reason}, true
-		}
-		n := k.nodes[choice.NodeID]
-		addr, ok := ipalloc.Next(ipalloc.Node{Blocks: n.Blocks, Last: w.d.last[n.ID]}, func(a netip.Addr) bool {
-			return w.p.given[a] || k.view.AddressTaken(a)
-		})
-		if !ok && w.d.poolLeft() {
-			w.p.short[n.ID]++
-			w.s.placed(n.ID) // until the next look, so that others see it as taken
-			return model.Assignment{}, false
-		}
-		if !ok {
-			w.run.Refuse(n.ID)
-			continue
-		}
-		w.d.last[n.ID], w.p.given[addr] = addr, true
-		w.s.placed(n.ID)
-		w.home(n.ID)
-		return model.Assignment{NodeID: n.ID, Address: addr, Reason: choice.Reason}, true
-	}
-}
-
-// home gives the volumes that have no node yet the one of their first container.
-func (w *placing) home(nodeID string) {
-	k := w.d.know
-	for _, m := range w.s.Spec.Container.Mounts {
-		vol := k.volumes[m.VolumeID]
-		if vol == nil || !local(vol) || vol.NodeID != "" {
-			continue
-		}
-		mine := *vol
-		mine.NodeID = nodeID
-		w.p.homes = append(w.p.homes, &command.PutVolume{Head: command.By(origin("deploy")), Volume: mine, ExpectVersion: vol.Version})
-		k.volumes[vol.ID], k.volMark = &mine, state.Mark{}
-		w.run = nil // from now on it is bound
-	}
-}
-
-// conditions says what the service lacks; nil if it says so already.
-func (w *placing) conditions(waits []deploy.Wait) command.Command {
-	var now []model.Condition
-	if w.missing > 0 {
-		now = append(now, model.Condition{Type: "Placed", Reason: "NoNodeFits", Message: count(w.missing, "replica") + " without a node: " + w.lacking})
-	}
-	const most = 3
-	for i, wait := range waits {
-		if i == most {
-			now = append(now, model.Condition{Type: "Moved", Reason: "Waits", Message: count(len(waits)-most, "more container") + " as well"})
-			break
-		}
-		now = append(now, model.Condition{Type: "Moved", Reason: "Waits", Message: wait.Name + ": " + wait.Reason})
-	}
-	was := w.s.Status.Conditions
-	if slices.EqualFunc(was, now, func(a, b model.Condition) bool {
-		return a.Type == b.Type && a.Reason == b.Reason && sameWords(a.Message, b.Message)
-	}) {
-		return nil
-	}
-	for i := range now {
-		now[i].Since = time.Now().UTC()
-		for _, c := range was {
-			if c.Type == now[i].Type && c.Reason == now[i].Reason && sameWords(c.Message, now[i].Message) {
-				now[i].Since = c.Since
-			}
-		}
-	}
-	return &command.SetServiceStatus{Head: command.By(origin("deploy")), ServiceID: w.s.ID, Conditions: now}
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// poolLeft says whether the pool has a block that no node has.
-func (d *deployer) poolLeft() bool {
-	pool := d.know.cluster.Pool
-	if !pool.IsValid() {
-		return false
-	}
-	blocks := 0
-	for _, n := range d.know.nodes {
-		blocks += len(n.Blocks)
-	}
-	return blocks < 1<<max(0, ipalloc.BlockBits-pool.Bits())
-}
-
-// blocks gives nodes that run short of addresses more of them.
-func (d *deployer) blocks(short map[string]int) []command.Command {
-	var cmds []command.Command
-	var taken map[netip.Prefix]bool // made when it is needed
-	k := d.know
-	for _, id := range sortedKeys(k.nodes) {
-		n := k.nodes[id]
-		_, used := k.board.Used(id)
-		free := len(n.Blocks)*usable - used - k.orphans[id]
-		want := 0
-		if free < spare || short[id] > 0 {
-			want = 1 + short[id]/usable
-		}
-		if want == 0 {
-			continue
-		}
-		if taken == nil {
-			taken = map[netip.Prefix]bool{}
-			for _, other := range k.nodes {
-				for _, b := range other.Blocks {
-					taken[b] = true
-				}
-			}
-		}
-		more := *n
-		more.Blocks = slices.Clone(n.Blocks)
-		for range want {
-			b, ok := ipalloc.NextBlock(k.cluster.Pool, func(b netip.Prefix) bool { return taken[b] })
-			if !ok {
-				break // the assignments say that addresses have run out
-			}
-			taken[b] = true
-			more.Blocks = append(more.Blocks, b)
-		}
-		if len(more.Blocks) > len(n.Blocks) {
-			cmds = append(cmds, &command.PutNode{Head: command.By(origin("deploy")), Node: more, ExpectVersion: n.Version})
-		}
-	}
-	return cmds
 }

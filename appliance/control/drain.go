@@ -1,6 +1,8 @@
 package control
 
 import (
+	"slices"
+
 	"github.com/skerryhq/skerry/appliance/deploy"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
@@ -47,20 +49,18 @@ func stuck(v *state.View, c *model.Container) string {
 			return boundBy(vol, n) + "; its app can be removed, or the volume's data moved to another"
 		}
 	}
-	stopped := false
-	if a, ok := v.App(c.AppID); ok {
-		stopped = a.Spec.Stopped
+	s, ok := v.Service(c.ServiceID)
+	if !ok || s.Removing {
+		return ""
 	}
-	if s, ok := v.Service(c.ServiceID); ok {
-		stopped = stopped || s.Stopped
-	}
-	if why := deploy.Rests(c, stopped); why != "" {
+	a, ok := v.App(c.AppID)
+	if why := deploy.Rests(c, s.Stopped || ok && a.Spec.Stopped); why != "" {
 		return why
 	}
 	for twin := range v.ContainersOfService(c.ServiceID) {
 		if twin.Slot == c.Slot && twin.ID != c.ID && twin.Assign.NodeID == "" && !twin.Assign.Remove {
-			return twin.Name + ", which is to take its place, waits: " + twin.Assign.Reason
+			return twin.Name + ", which is to take its place, has no node: " + twin.Assign.Reason
 		}
 	}
-	return ""
+	return deploy.Starved(s, slices.Collect(v.ContainersOfService(s.ID)))
 }

@@ -45,7 +45,7 @@ func judgeUntil(ctx context.Context, cfg Config, log *slog.Logger, down map[stri
 	for {
 		verdict := cfg.Heartbeats.judge(down, time.Now())
 		next := min(verdict.Next, BeatEvery)
-		if cmds := healthCommands(verdict); len(cmds) > 0 {
+		if cmds := HealthCommands(verdict, time.Now().UTC()); len(cmds) > 0 {
 			for _, s := range verdict.Down {
 				log.Warn("a node is down", "node", s.NodeID, "silent_ms", s.For.Milliseconds())
 			}
@@ -66,12 +66,11 @@ func judgeUntil(ctx context.Context, cfg Config, log *slog.Logger, down map[stri
 	}
 }
 
-// healthCommands words a verdict.
-func healthCommands(v lease.Verdict) []command.Command {
-	now := time.Now().UTC()
+// HealthCommands words a verdict of the given time.
+func HealthCommands(v lease.Verdict, now time.Time) []command.Command {
 	var cmds []command.Command
 	say := func(nodeID string, s model.HealthState, reason string) {
-		cmds = append(cmds, &command.SetNodeHealth{Head: command.By(origin("health")), NodeID: nodeID,
+		cmds = append(cmds, &command.SetNodeHealth{Head: command.By(model.Origin{Actor: "system:health", Time: now}), NodeID: nodeID,
 			Health: model.NodeHealth{State: s, Since: now, Reason: reason}})
 	}
 	for _, s := range v.Down {

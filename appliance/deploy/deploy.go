@@ -175,6 +175,7 @@ func (w *planner) settle() {
 		if s == nil || len(s.live) == 0 {
 			continue
 		}
+		s.live = w.dropStale(s.live)
 		best := slices.MaxFunc(s.live, func(a, b *model.Container) int { return cmp.Or(w.rank(a)-w.rank(b), cmp.Compare(b.ID, a.ID)) })
 		kept := 0
 		for _, c := range s.live {
@@ -187,9 +188,7 @@ func (w *planner) settle() {
 			}
 			kept++
 			if best.Assign.NodeID == "" {
-				w.wait(c, w.leave(c)+", and "+best.Name+", which is to take its place, has none: "+best.Assign.Reason)
-			} else {
-				w.wait(c, best.Name+", which takes its place, does not run yet")
+				w.wait(c, w.leave(c)+", but "+best.Name+", which is to take its place, has no node: "+best.Assign.Reason)
 			}
 		}
 		if kept > 0 {
@@ -208,6 +207,24 @@ func (w *planner) settle() {
 			w.leaving = append(w.leaving, best)
 		}
 	}
+}
+
+// dropStale removes twins that were made of an older revision and do not run:
+// what comes next is a container of the present one.
+func (w *planner) dropStale(live []*model.Container) []*model.Container {
+	var keep []*model.Container
+	for _, c := range live {
+		if len(live) > 1 && c.Revision != w.s.Revision && c.Status.Phase != model.PhaseRunning {
+			w.plan.Remove = append(w.plan.Remove, c.ID)
+			continue
+		}
+		keep = append(keep, c)
+	}
+	if len(keep) == 0 { // all were; one more turn finds the slot empty
+		w.plan.Remove = w.plan.Remove[:len(w.plan.Remove)-1]
+		keep = live[len(live)-1:]
+	}
+	return keep
 }
 
 // rank orders the containers of one slot, the one to keep highest.
@@ -230,7 +247,26 @@ func (w *planner) rank(c *model.Container) int {
 }
 
 // budget is how many replicas may be away at once.
-func (w *planner) budget() int { return max(1, w.s.Spec.MaxUnavailable) }
+func (w *planner) budget() int { return budget(w.s) }
+
+func budget(s *model.Service) int { return max(1, s.Spec.MaxUnavailable) }
+
+// Starved says why nothing of a service can be replaced or moved: so many of its
+// replicas have no node that no more may be away. Empty if it is not so.
+func Starved(s *model.Service, containers []*model.Container) string {
+	n, why := 0, ""
+	for _, c := range containers {
+		if c.Assign.NodeID == "" && !c.Assign.Remove {
+			if n++; why == "" || c.Assign.Reason < why {
+				why = c.Assign.Reason
+			}
+		}
+	}
+	if n < budget(s) {
+		return ""
+	}
+	return fmt.Sprintf("%d of its service's replicas have no node and no more than %d may be away: %s", n, budget(s), why)
+}
 
 // away counts the replicas that do not serve.
 func (w *planner) away() int {
@@ -259,6 +295,9 @@ func (w *planner) update() {
 	for _, c := range w.outdated[:max(0, min(len(w.outdated), w.budget()-w.away()))] {
 		w.plan.Remove = append(w.plan.Remove, c.ID)
 	}
+	if why := Starved(w.s, w.in.Containers); why != "" && len(w.outdated) > 0 { // those that serve go on serving
+		w.wait(w.outdated[0], "it is of an older revision, but "+why)
+	}
 }
 
 // move makes twins for containers that are to leave their nodes, or removes
@@ -269,7 +308,9 @@ func (w *planner) move() {
 		case c.Status.Phase != model.PhaseRunning:
 			w.plan.Remove = append(w.plan.Remove, c.ID)
 		case w.moving >= w.budget():
-			w.wait(c, w.leave(c)+", and others of its service go before it")
+			if why := Starved(w.s, w.in.Containers); why != "" {
+				w.wait(c, w.leave(c)+", but "+why)
+			}
 		default:
 			w.moving++
 			w.create(c.Slot)

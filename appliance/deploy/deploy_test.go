@@ -21,7 +21,7 @@ func service(replicas int, revision uint64) *model.Service {
 func container(slot int, revision uint64, phase model.Phase) *model.Container {
 	c := &model.Container{Slot: slot, Revision: revision}
 	c.ID = fmt.Sprintf("c%d", slot)
-	c.Status.Phase = phase
+	c.Status.Phase, c.Assign.NodeID = phase, "n"
 	return c
 }
 

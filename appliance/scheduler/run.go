@@ -301,19 +301,16 @@ func (r *Run) explain() string {
 	}
 	var shown []string
 	more := 0
-	for _, p := range r.board.sorted() {
-		if p.EnvironmentID != r.req.EnvironmentID {
-			continue
+	for _, shut := range []bool{false, true} { // why an open node does not fit says more
+		for _, p := range r.board.sorted() {
+			switch {
+			case p.EnvironmentID != r.req.EnvironmentID || (p.Closed != "") != shut:
+			case len(shown) == most:
+				more++
+			default:
+				shown = append(shown, cmp.Or(r.refusal(p, hostNodes, true), p.Name+" has no free address"))
+			}
 		}
-		if len(shown) == most {
-			more++
-			continue
-		}
-		why := r.refusal(p, hostNodes, true)
-		if why == "" {
-			why = p.Name + " has no free address"
-		}
-		shown = append(shown, why)
 	}
 	out := "no node fits: " + strings.Join(shown, "; ")
 	if more > 0 {
