@@ -55,10 +55,10 @@ func (a *Appliance) openPeers(p *parts) error {
 			if p.recovering.Load() {
 				return
 			}
-			p.stop(model.Errorf(model.KindConflict, "generation_old",
-				"node %s is of generation %d of this cluster and this node of an earlier one: the cluster was recovered without it. Run `skerry reset --data` here and join it again", nodeID, generation))
+			p.stop(outcast{model.Errorf(model.KindConflict, "generation_old",
+				"node %s is of generation %d of this cluster and this node of an earlier one: the cluster was recovered without it. Run `skerry reset --data` here and join it again", nodeID, generation)})
 		},
-		OnExpelled: func(err *model.Error) { p.stop(err) },
+		OnExpelled: func(err *model.Error) { p.stop(outcast{err}) },
 	}
 	if p.identity.Role != model.NodeWorker {
 		cfg.Apply = func(ctx context.Context, envelopes [][]byte) (uint64, []command.Outcome, error) {
@@ -82,6 +82,16 @@ func (a *Appliance) openPeers(p *parts) error {
 	p.peers, err = peer.New(cfg)
 	return err
 }
+
+// outcast is the end of a node that its cluster takes no more.
+type outcast struct{ error }
+
+// Unwrap gives the sentence.
+func (o outcast) Unwrap() error { return o.error }
+
+// ExitStatus is one that the service manager knows: starting again would change
+// nothing. It is EX_CONFIG of sysexits.h.
+func (outcast) ExitStatus() int { return 78 }
 
 // stop ends the daemon with a sentence, once.
 func (p *parts) stop(err error) {

@@ -35,6 +35,9 @@ type World struct {
 	// ends the command. May be nil.
 	Signals <-chan os.Signal
 	Node    []NodeCommand // commands that act on this host instead of calling the API
+	// MarkRejoin makes the next start of this host's member fetch the state anew;
+	// empty words mean the configured ones. May be nil.
+	MarkRejoin func(runDir, dataDir, config string) error
 }
 
 // NodeCommand is a command whose work main hands in (daemon, init, reset), so
@@ -123,6 +126,12 @@ func (a *app) finish(ctx context.Context, err error) int {
 			fmt.Fprintf(a.Stderr, "%s\n", a.say("see.help", u.command))
 		}
 		return 2
+	}
+	if o, ok := errors.AsType[interface {
+		error
+		ExitStatus() int
+	}](err); ok {
+		return o.ExitStatus()
 	}
 	return 1
 }
