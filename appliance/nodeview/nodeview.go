@@ -179,6 +179,9 @@ func Serving(containers []*model.Container, down map[string]bool) []*model.Conta
 }
 
 func backends(containers []*model.Container, port uint16) []netip.AddrPort {
+	if len(containers) == 0 {
+		return nil // as it comes back from JSON
+	}
 	out := make([]netip.AddrPort, len(containers))
 	for i, c := range containers {
 		out[i] = netip.AddrPortFrom(c.Assign.Address, port)

@@ -95,6 +95,7 @@ func TestViewSurvivesJSON(t *testing.T) {
 	w := islands(t)
 	w.do(&command.PutVolume{Head: by(), Volume: model.Volume{Meta: model.Meta{ID: "v1", Name: "v1"}, TenantID: "t1", NodeID: "n1"}})
 	w.do(&command.SetNodeHealth{Head: by(), NodeID: "n1", Health: model.NodeHealth{State: model.NodeDown, Since: w.at(), Reason: "no heartbeat"}})
+	w.do(&command.SetAppStopped{Head: by(), ID: "hidden", Stopped: true}) // a port without backends
 	w.secretive("shop-db", "lost1", "n1", "10.42.0.2", 1)
 	w.do(&command.EvictContainers{Head: by(), NodeID: "n1", IDs: []string{"lost1"}})
 	for _, node := range []string{"n1", "n2", "n3", "unknown"} {
