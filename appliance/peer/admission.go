@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/pki"
@@ -199,8 +200,8 @@ func (a *Admission) Admit(ctx context.Context, r JoinRequest, remote string) (Jo
 	if level := a.Level(); r.Level < level {
 		return JoinReply{}, model.Errorf(model.KindConflict, "version_too_old", "the binary of the joining host (version %s) knows feature level %d and the cluster is at %d: install the version that the cluster runs", clip(r.Status.SkerryVersion), r.Level, level)
 	}
-	if _, _, err := net.SplitHostPort(r.Status.Address); err != nil {
-		return JoinReply{}, model.Errorf(model.KindInvalid, "join_request", "%s is no address of a node", clip(r.Status.Address))
+	if err := checkJoiner(r); err != nil {
+		return JoinReply{}, err
 	}
 	key, public, err := pki.ParseRequest(r.Request)
 	if err != nil {
@@ -230,6 +231,40 @@ func (a *Admission) Admit(ctx context.Context, r JoinRequest, remote string) (Jo
 	return a.reply(c, ca, r, key, token, res.Index)
 }
 
+var (
+	joinerID   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+	joinerName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+)
+
+const (
+	maxLabels = 64
+	maxLabel  = 256 // bytes, of a name or a value
+	maxHosts  = 64
+)
+
+// checkJoiner refuses what no daemon says of its host.
+func checkJoiner(r JoinRequest) error {
+	wrong := func(code, format string, args ...any) error {
+		return model.Errorf(model.KindInvalid, code, format, args...)
+	}
+	switch _, _, err := net.SplitHostPort(r.Status.Address); {
+	case err != nil:
+		return wrong("join_request", "%s is no address of a node", clip(r.Status.Address))
+	case !joinerID.MatchString(r.NodeID):
+		return wrong("join_request", "%s is no id of a node", clip(r.NodeID))
+	case !joinerName.MatchString(r.Name):
+		return wrong("name_invalid", "%s is no name for a node: 1 to 63 lower-case letters, digits, dots and dashes; start the daemon with another --name", clip(r.Name))
+	case len(r.Labels) > maxLabels || len(r.Hosts) > maxHosts:
+		return wrong("join_request", "a host joins with at most %d labels and %d names", maxLabels, maxHosts)
+	}
+	for k, v := range r.Labels {
+		if k == "" || len(k) > maxLabel || len(v) > maxLabel {
+			return wrong("join_request", "the label %s is not one of 1 to %d bytes with a value of at most %d", clip(k), maxLabel, maxLabel)
+		}
+	}
+	return nil
+}
+
 // token finds a join token. One that is not here is looked for again when all
 // that was committed is here, so that guesses never reach the log.
 func (a *Admission) token(ctx context.Context, c Cluster, hash []byte) (*model.JoinToken, error) {
@@ -237,6 +272,9 @@ func (a *Admission) token(ctx context.Context, c Cluster, hash []byte) (*model.J
 		return t, nil
 	}
 	if a.Latest != nil {
+		if a.Log != nil {
+			a.Log.Debug("a join token is not known here; looking again with everything that was committed")
+		}
 		index, err := a.Latest(ctx)
 		if err == nil {
 			err = c.WaitIndex(ctx, index)
@@ -259,12 +297,15 @@ func (a *Admission) reply(c Cluster, ca *pki.Authority, r JoinRequest, key any, 
 		return JoinReply{}, errors.New("the cluster's settings are not in the state")
 	}
 	out := JoinReply{
-		ClusterID: cl.ID, Generation: max(cl.Generation, 1), NodeID: r.NodeID, NodeName: r.Name, Role: r.Role, Index: index,
+		ClusterID: cl.ID, Generation: max(cl.Generation, 1), NodeID: r.NodeID, Index: index,
 		Trust: a.Certs.TrustPEM(),
 	}
-	if n, ok := v.Node(r.NodeID); ok {
-		out.NodeName, out.Role = n.Name, n.Role
+	// What the state says counts: a node that repeats its join may ask for more.
+	n, ok := v.Node(r.NodeID)
+	if !ok {
+		return JoinReply{}, model.Errorf(model.KindConflict, "node_removed", "node %s was removed while it joined", clip(r.Name))
 	}
+	out.NodeName, out.Role = n.Name, n.Role
 	if env, ok := v.Environment(token.EnvironmentID); ok {
 		out.Environment = env.Name
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -102,7 +103,11 @@ func Join(ctx context.Context, o JoinOptions, report func(step Step, detail stri
 		return JoinReply{}, model.Errorf(model.KindConflict, "version_too_old", "the cluster is at feature level %d (its member runs version %s) and this binary (version %s) knows %d at most: install the version that the cluster runs",
 			hello.Level, hello.Version, o.Status.SkerryVersion, command.Level)
 	}
-	return ask(c, address, o, token)
+	reply, err := ask(c, address, o, token)
+	if err == nil {
+		report(StepAdmitted, reply.NodeName)
+	}
+	return reply, err
 }
 
 // readToken reads the token and holds it against the options.
@@ -143,7 +148,7 @@ func meet(ctx context.Context, raw net.Conn, address string, pin [sha256.Size]by
 		if judged != nil {
 			return nil, hello, judged
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, hello, model.Errorf(model.KindUnavailable, "unreachable", "whatever is at %s took the connection and did not answer in time; check the address and the port", address)
 		}
 		return nil, hello, model.Errorf(model.KindUnavailable, "not_skerry", "what answers at %s takes no joining hosts (%v); give the address and port of a member of the cluster (%s unless chosen otherwise)", address, err, DefaultPort)

@@ -279,7 +279,7 @@ func (c *Certificates) AskFrom(i Issuer) {
 func (c *Certificates) Refresh(ctx context.Context, now time.Time) error {
 	var hosts []string
 	if c.cfg.Role == model.NodeMember && c.cfg.Hosts != nil {
-		hosts = slices.Compact(slices.Sorted(slices.Values(c.cfg.Hosts())))
+		hosts = nameable(c.cfg.Hosts())
 	}
 	if pair := c.now.Load(); pair != nil && c.good(pair.Leaf, hosts, now) {
 		return nil

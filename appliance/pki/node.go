@@ -14,6 +14,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +56,7 @@ func (a *Authority) Sign(o Order, now time.Time) ([]byte, error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		DNSNames:     []string{NodeName(o.ID)},
 	}
-	for _, h := range o.Hosts {
+	for _, h := range nameable(o.Hosts) {
 		if ip := net.ParseIP(h); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else if h != NodeName(o.ID) {
@@ -66,6 +68,18 @@ func (a *Authority) Sign(o Order, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", o.ID, err)
 	}
 	return append(encode("CERTIFICATE", der), a.CertPEM...), nil
+}
+
+var hostName = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*$`)
+
+// nameable gives the hosts that a certificate can name, each once and sorted.
+// One odd name must not cost a node its certificate.
+func nameable(hosts []string) []string {
+	out := slices.DeleteFunc(slices.Clone(hosts), func(h string) bool {
+		return net.ParseIP(h) == nil && (len(h) > 253 || !hostName.MatchString(h))
+	})
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Peer is what a node's certificate says of it.
@@ -168,3 +182,6 @@ func (k *Key) Request() ([]byte, error) {
 func (k *Key) Sign(digest []byte) ([]byte, error) {
 	return ecdsa.SignASN1(rand.Reader, k.private, digest)
 }
+
+// Save writes the key into dir, where OpenKey finds it.
+func (k *Key) Save(dir string) error { return writeFile(filepath.Join(dir, "node.key"), k.pem) }

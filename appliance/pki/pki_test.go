@@ -106,7 +106,7 @@ func TestCertificatesFollowNamesAndTime(t *testing.T) {
 	if second == first {
 		t.Fatal("new names did not make a new certificate")
 	}
-	if err := certs.Refresh(t.Context(), time.Now().Add(70 * 24 * time.Hour)); err != nil {
+	if err := certs.Refresh(t.Context(), time.Now().Add(70*24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if c, _ := certs.ServerTLS().GetCertificate(nil); c.Leaf.SerialNumber.String() == second {
