@@ -178,7 +178,9 @@ func TestJoin(t *testing.T) {
 	}{
 		{JoinInput{Token: "x"}, "address_missing", "HOST or HOST:PORT"},
 		{JoinInput{Address: "x"}, "token_missing", "`skerry token create`"},
-		{JoinInput{Address: "x", Token: "x", Rejoin: true}, "token_needless", "leave the token out"},
+		{JoinInput{Address: "x", Token: "x", Rejoin: true}, "token_needless", "leave token and address out"},
+		{JoinInput{Token: "x", Rejoin: true}, "token_needless", "leave token and address out"},
+		{JoinInput{}, "address_missing", "which member"},
 		{JoinInput{Address: "x", Token: "x", Labels: map[string]string{"": "x"}}, "label_invalid", "no name of a label"},
 	} {
 		if p := join(c.in).problem(t); p.Code != c.code || !strings.Contains(p.Detail, c.says) {
@@ -201,7 +203,7 @@ func TestJoinIsForFreshNodesInPerson(t *testing.T) {
 	if p := send(t, local, "POST", "http://local"+base+"/join", JoinInput{Token: "x", Address: "x"}).problem(t); p.Code != "already_joined" || !strings.Contains(p.Detail, "skerry reset --data") {
 		t.Errorf("a second time: %+v", p)
 	}
-	if a := send(t, local, "POST", "http://local"+base+"/join", JoinInput{Address: "x", Rejoin: true}); a.status != 200 || !f.joined.Rejoin {
+	if a := send(t, local, "POST", "http://local"+base+"/join", JoinInput{Rejoin: true}); a.status != 200 || !f.joined.Rejoin {
 		t.Errorf("again: %d %s", a.status, a.body)
 	}
 }

@@ -50,11 +50,13 @@ func (s *Server) JoinCluster(c *gin.Context) {
 
 func checkJoin(in JoinInput) error {
 	switch {
+	case in.Rejoin && (in.Token != "" || in.Address != ""):
+		return invalid("token_needless", "a node that joins again uses the certificate that it has and asks the members that it knows; leave token and address out").At("token")
+	case in.Rejoin:
+		return nil
 	case in.Address == "":
 		return invalid("address_missing", "say which member to join: HOST or HOST:PORT").At("address")
-	case in.Rejoin && in.Token != "":
-		return invalid("token_needless", "a node that joins again uses the certificate that it has; leave the token out").At("token")
-	case !in.Rejoin && in.Token == "":
+	case in.Token == "":
 		return invalid("token_missing", "a host joins with a token; `skerry token create` on a member makes one").At("token")
 	}
 	return checkLabels(in.Labels, "labels")

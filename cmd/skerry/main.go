@@ -13,5 +13,7 @@ import (
 
 func main() {
 	cli.Version = appliance.Version()
-	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.RealWorld(daemonCommand, resetCommand)))
+	world := cli.RealWorld(daemonCommand, resetCommand)
+	world.MarkRejoin = markRejoin
+	os.Exit(cli.Main(context.Background(), os.Args[1:], world))
 }

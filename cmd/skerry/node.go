@@ -70,6 +70,22 @@ func logger(level string) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
 }
 
+// markRejoin makes the next start of this host's member fetch the state anew.
+func markRejoin(runDir, dataDir, file string) error {
+	c, err := config.Load(config.Default(), file, os.Getenv)
+	if err != nil {
+		return err
+	}
+	c.RunDir = runDir
+	if dataDir != "" {
+		c.DataDir = dataDir
+	}
+	if c, err = c.Resolve(); err != nil {
+		return err
+	}
+	return appliance.MarkRejoin(c)
+}
+
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%q is too much", args[0])

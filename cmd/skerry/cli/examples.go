@@ -8,7 +8,7 @@ var examples = map[string]string{
 	"daemon":           "skerry daemon --san cloud.example.com --san 192.0.2.10\nskerry daemon --config ./node.yaml --log-level debug",
 	"init":             "skerry init\nskerry init --admin-password-file ./password --pool 10.99.0.0/16 --vip-pool 10.98.0.0/16",
 	"reset":            "skerry reset\nskerry reset --data",
-	"join":             "skerry join SK1.m.t3kz1c.default.Yx0... 10.0.0.5:7443\nskerry join SK1.w.t3kz1c.default.Yx0... sea.example.com --worker --label disk=ssd\nskerry join --rejoin 10.0.0.5",
+	"join":             "skerry join SK1.m.t3kz1c.default.Yx0... 10.0.0.5:7443\nskerry join SK1.w.t3kz1c.default.Yx0... sea.example.com --worker --label disk=ssd\nskerry join --rejoin",
 	"recover":          "skerry recover --dry-run\nskerry recover",
 	"token.create":     "skerry token create\nskerry token create --role worker --ttl 2d --uses 5",
 	"token.revoke":     "skerry token revoke k3v7q2xa",

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,10 +28,11 @@ const (
 func (a *app) joinCommand() *cobra.Command {
 	var in client.JoinInput
 	var labels []string
+	var dataDir, config string
 	c := a.Command("join [flags] TOKEN HOST[:PORT]", "join", func(cmd *cobra.Command, args []string) (err error) {
 		switch {
-		case in.Rejoin && len(args) == 1:
-			in.Address = args[0]
+		case in.Rejoin && len(args) == 0:
+			return a.rejoin(cmd.Context(), dataDir, config)
 		case in.Rejoin:
 			return usagef("%s", a.say("join.rejoin-args"))
 		case len(args) == 2:
@@ -41,9 +45,11 @@ func (a *app) joinCommand() *cobra.Command {
 		}
 		return a.join(cmd.Context(), in)
 	})
-	c.Args = a.between(1, 2)
+	c.Args = a.between(0, 2)
 	a.detachFlag(c)
 	f := c.Flags()
+	f.StringVar(&dataDir, "data-dir", "", a.say("flag.rejoin-data-dir"))
+	f.StringVar(&config, "config", "", a.say("flag.rejoin-config"))
 	f.BoolVar(&in.Worker, "worker", false, a.say("flag.join-worker"))
 	f.StringVar(&in.Environment, "environment", "", a.say("flag.join-environment"))
 	f.StringArrayVarP(&labels, "label", "l", nil, a.say("flag.node-label"))
@@ -63,13 +69,47 @@ func (a *app) join(ctx context.Context, in client.JoinInput) error {
 	if err != nil {
 		return err
 	}
+	return a.joined(ctx, c, got, began, 0)
+}
+
+// joined waits until a node that joined is ready and says so. For grace an answer
+// may still come from the parts that the daemon is about to end.
+func (a *app) joined(ctx context.Context, c *conn, got client.JoinResult, began time.Time, grace time.Duration) error {
 	if a.detach {
 		return a.one(got, a.say("join.begun", got.NodeName, got.Role))
 	}
-	if err := a.untilReady(ctx, c, got); err != nil {
+	if err := a.untilReady(ctx, c, got, grace); err != nil {
 		return err
 	}
 	return a.one(got, a.say("join.done", got.NodeName, got.Role, time.Since(began).Round(time.Millisecond)))
+}
+
+// rejoin lets a member fetch the state anew: through its daemon, or, where that
+// does not run because its copy of the state is damaged, at its next start.
+func (a *app) rejoin(ctx context.Context, dataDir, config string) error {
+	const grace = 5 * time.Second
+	began := time.Now()
+	c, err := a.here()
+	if err != nil {
+		return err
+	}
+	resp, err := c.JoinCluster(ctx, client.JoinInput{Rejoin: true}, sse)
+	if err != nil && a.MarkRejoin != nil && noDaemon(err) {
+		if err := a.MarkRejoin(a.runDir, dataDir, config); err != nil {
+			return err
+		}
+		return a.one(map[string]bool{"marked": true}, a.say("join.marked"))
+	}
+	got, err := work[client.JoinResult](a, resp, err)
+	if err != nil {
+		return err
+	}
+	return a.joined(ctx, c, got, began, grace)
+}
+
+// noDaemon says that nobody listens at the socket.
+func noDaemon(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // here is the daemon on this host, whatever cluster somebody is signed in to.
@@ -78,23 +118,23 @@ func (a *app) here() (*conn, error) { return local(filepath.Join(a.runDir, "sker
 // untilReady waits until the node that joined says that it is ready. Its daemon
 // starts its parts again meanwhile, so that nothing answers, or something that
 // does not know the cluster yet, is expected.
-func (a *app) untilReady(ctx context.Context, c *conn, got client.JoinResult) error {
+func (a *app) untilReady(ctx context.Context, c *conn, got client.JoinResult, grace time.Duration) error {
 	p := a.newProgress()
 	defer p.end()
 	last := "-"
 	for began := time.Now(); ; {
 		look, cancel := context.WithTimeout(ctx, lookPatience)
-		n, err := answer[model.Node](c.GetNode(look, got.NodeID))
+		n, err := c.lookAt(look, got)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err == nil && n.Status.Ready && !n.Down():
+		case err == nil && n.Status.Ready && !n.Down() && time.Since(began) >= grace:
 			return nil
 		case err == nil:
 			last = firstOf(n.Health.Reason, conditionText(n.Status.Conditions), last)
 		default:
-			last = err.Error()
+			last, grace = err.Error(), 0 // what ended has ended
 		}
 		if took := time.Since(began); took > joinPatience {
 			return errors.New(a.say("join.slow", got.NodeName, took.Round(time.Second), last))
@@ -104,6 +144,19 @@ func (a *app) untilReady(ctx context.Context, c *conn, got client.JoinResult) er
 			return err
 		}
 	}
+}
+
+// lookAt asks the node behind a socket how it is. A worker knows only itself.
+func (c *conn) lookAt(ctx context.Context, node client.JoinResult) (model.Node, error) {
+	if node.Role != model.NodeWorker {
+		return answer[model.Node](c.GetNode(ctx, node.NodeID))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server+"/worker", http.NoBody)
+	if err != nil {
+		return model.Node{}, fmt.Errorf("ask the worker: %w", err)
+	}
+	st, err := answer[model.NodeStatus](c.http.Do(req))
+	return model.Node{Status: st}, err
 }
 
 func conditionText(of []model.Condition) string {

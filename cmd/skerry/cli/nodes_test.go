@@ -98,7 +98,7 @@ func TestJoin(t *testing.T) {
 	if looks.Load() != 5 {
 		t.Errorf("looked %d times", looks.Load())
 	}
-	if r := f.skerry(nil, "", "join", "--rejoin", "10.0.0.5:7443", "--json"); r.code != 0 || !strings.Contains(r.out, `"nodeName": "two"`) {
+	if r := f.skerry(nil, "", "join", "--rejoin", "--json"); r.code != 0 || !strings.Contains(r.out, `"nodeName": "two"`) {
 		t.Errorf("--rejoin: %+v", r)
 	}
 	before := looks.Load()
@@ -106,13 +106,66 @@ func TestJoin(t *testing.T) {
 		t.Errorf("--detach: %+v", r)
 	}
 	asked := len(f.requests())
-	for _, line := range []string{"join", "join T", "join --rejoin T h", "join T h x", "join T h --label =x"} {
+	for _, line := range []string{"join", "join T", "join --rejoin h", "join T h x", "join T h --label =x"} {
 		if r := f.skerry(nil, "", strings.Fields(line)...); r.code != 2 {
 			t.Errorf("%s: %+v", line, r)
 		}
 	}
 	if len(f.requests()) != asked {
 		t.Error("a wrong line reached the daemon")
+	}
+}
+
+// TestJoinAsWorker asks the worker itself: it knows nothing but how it is.
+func TestJoinAsWorker(t *testing.T) {
+	f := newFake(t)
+	f.steps("POST /join", `done {"clusterId":"c","nodeId":"n2","nodeName":"w1","role":"worker"}`)
+	var looks atomic.Int32
+	f.handle("GET /worker", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"ready":%t,"conditions":[{"message":"the engine does not answer"}]}`, looks.Add(1) > 2)
+	})
+	if r := f.skerry(nil, "", "join", "T", "h", "--worker"); r.code != 0 || !strings.HasPrefix(r.out, "w1 joined as worker and is ready after ") || looks.Load() != 3 {
+		t.Errorf("%+v after %d looks", r, looks.Load())
+	}
+}
+
+// TestRejoin must not take the word of the parts that are about to end.
+func TestRejoin(t *testing.T) {
+	f := newFake(t)
+	f.steps("POST /join", `done {"clusterId":"c","nodeId":"n1","nodeName":"one","role":"member"}`)
+	var looks atomic.Int32
+	f.handle("GET /nodes/{ref}", func(w http.ResponseWriter, _ *http.Request) {
+		if looks.Add(1) == 3 {
+			refuse(w, http.StatusServiceUnavailable, "state_missing", "no state yet")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"id":"n1","name":"one","status":{"ready":true}}`)
+	})
+	if r := f.skerry(nil, "", "join", "--rejoin"); r.code != 0 || looks.Load() != 4 {
+		t.Errorf("%+v after %d looks", r, looks.Load())
+	}
+}
+
+// TestRejoinWithoutADaemon marks the node for its next start.
+func TestRejoinWithoutADaemon(t *testing.T) {
+	for _, mark := range []func(string, string, string) error{nil, func(run, data, config string) error {
+		if run != "/nowhere" || data != "/d" || config != "/c" {
+			return fmt.Errorf("marked %s %s %s", run, data, config)
+		}
+		return nil
+	}} {
+		var out, wrong strings.Builder
+		w := World{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &wrong, Env: func(string) string { return "" },
+			Home: func() (string, error) { return "", os.ErrNotExist }, MarkRejoin: mark}
+		code := Main(t.Context(), []string{"join", "--rejoin", "--run-dir", "/nowhere", "--data-dir", "/d", "--config", "/c"}, w)
+		if mark == nil && (code != 1 || !strings.Contains(wrong.String(), "no skerry daemon answers")) {
+			t.Errorf("without a way: %d %s", code, wrong.String())
+		}
+		if mark != nil && (code != 0 || !strings.Contains(out.String(), "when it starts")) {
+			t.Errorf("marked: %d %s%s", code, out.String(), wrong.String())
+		}
 	}
 }
 
