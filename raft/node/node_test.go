@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/fsm"
 	"github.com/skerryhq/skerry/raft/model"
@@ -293,7 +295,39 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"the page of the last entry zeroed", logFile, func(t *testing.T, p string) {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := bytes.LastIndex(b, []byte("id-last")) &^ 4095
+			copy(b[at:], make([]byte, 4096))
+			if err := os.WriteFile(p, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the last entry torn", logFile, func(t *testing.T, p string) {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(b[bytes.LastIndex(b, []byte("id-last"))-40:], bytes.Repeat([]byte{0xff}, 80))
+			if err := os.WriteFile(p, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"both heads of the log gone", logFile, overwrite(0, make([]byte, 8192))},
+		{"the term forgotten", logFile, func(t *testing.T, p string) {
+			db, err := raftboltdb.NewBoltStore(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(db.SetUint64([]byte("CurrentTerm"), 0), db.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"snapshot cut", snapFile, truncate(0.7)},
+		{"snapshot empty", snapFile, truncate(0)},
 		{"snapshot changed", snapFile, overwrite(0.5, []byte("\x00\x00\x00"))},
 		{"snapshot gone", snapFile, func(t *testing.T, p string) {
 			if err := os.Remove(p); err != nil {
@@ -314,7 +348,7 @@ func TestDamage(t *testing.T) {
 				_ = n.Close()
 				t.Fatal("a damaged data directory was opened")
 			}
-			if model.CodeOf(err) != "data_damaged" || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "skerry backup restore") {
+			if model.CodeOf(err) != "data_damaged" || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "skerry backup restore") || !strings.Contains(err.Error(), "skerry join --rejoin HOST:7443") {
 				t.Fatalf("the sentence does not name %s or what to do: %v", path, err)
 			}
 		})
