@@ -86,7 +86,7 @@ func (s *Server) admit(ctx context.Context, c *tls.Conn) {
 	remote := c.RemoteAddr()
 	host := hostOf(remote)
 	refuse := func(write func(*problem) error, name string, err error) {
-		s.log.Warn("refused a host that wants to join", "remote", remote.String(), "name", name, "err", err)
+		s.refused(host, "refused a host that wants to join", "remote", remote.String(), "name", name, "err", err)
 		p := problemOf(err)
 		if write(&p) == nil {
 			linger(c)
@@ -126,8 +126,7 @@ func (s *Server) admit(ctx context.Context, c *tls.Conn) {
 		refuse(late, r.Name, err)
 		return
 	}
-	reply.Book = s.book.page()
-	reply.Book.Nodes = s.cfg.Directory.Nodes()
+	reply.Book = s.pageFor(reply.NodeID, reply.Role)
 	if err := writeMessage(c, joinAnswer{Reply: &reply}); err != nil {
 		s.log.Warn("a host was let in and did not hear of it; it may repeat its join", "remote", remote.String(), "node", reply.NodeID, "err", err)
 		return

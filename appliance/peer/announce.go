@@ -3,11 +3,14 @@ package peer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,31 +37,35 @@ type acknowledged struct {
 // telling is how far one other node has been told of this node's address.
 type telling struct {
 	seq   uint64 // that it acknowledged
+	busy  bool
 	wait  time.Duration
 	again time.Time
 }
 
 // announcer tells the other nodes where this one is.
 type announcer struct {
-	s    *Server
-	told map[string]*telling
-	own  Announcement // Seq 0: none yet
-	last string       // the address seen last, to tell a change from a start
+	s     *Server
+	work  sync.WaitGroup
+	slots chan struct{}
+	own   Announcement // Seq 0: none yet; of step's goroutine
+
+	mu    sync.Mutex
+	told  map[string]*telling // by node; guarded by mu
+	floor uint64              // the highest sequence number of ours that others know; guarded by mu
 }
 
 // announceLoop tells all other nodes where this node is, at the start and
 // whenever that changes, each until it has acknowledged.
 func (s *Server) announceLoop(ctx context.Context) {
-	a := &announcer{s: s, told: map[string]*telling{}}
-	var background sync.WaitGroup
-	defer background.Wait()
-	background.Go(func() { s.relayLoop(ctx) })
+	a := &announcer{s: s, told: map[string]*telling{}, slots: make(chan struct{}, tellAtOnce)}
+	defer a.work.Wait()
+	a.work.Go(func() { s.relayLoop(ctx) })
 	exchange := time.Now().Add(time.Duration(rand.Int64N(int64(exchangeEvery))))
 	for {
 		a.step(ctx)
 		if time.Now().After(exchange) {
 			exchange = time.Now().Add(exchangeEvery)
-			background.Go(func() { s.exchange(ctx) })
+			a.work.Go(func() { s.exchange(ctx) })
 		}
 		if !pause(ctx, addressEvery) {
 			return
@@ -66,84 +73,82 @@ func (s *Server) announceLoop(ctx context.Context) {
 	}
 }
 
-// step looks at the address and tells whoever has not acknowledged it.
+// step looks at the address and tells whoever has not acknowledged it. It waits
+// for nobody.
 func (a *announcer) step(ctx context.Context) {
 	s := a.s
 	s.peers.uprooted()
 	if id, _ := s.cfg.Directory.Cluster(); id == "" {
 		return
 	}
+	if a.own.Seq == 0 {
+		a.own, _ = s.book.entry(s.cfg.NodeID)
+	}
+	a.mu.Lock()
+	floor := a.floor
+	a.mu.Unlock()
 	address := s.cfg.Advertise()
-	if a.own.Seq == 0 {
-		for _, kept := range s.book.page().Announcements {
-			if kept.NodeID == s.cfg.NodeID {
-				a.own = kept
-			}
-		}
-	}
-	if address != "" && (a.own.Seq == 0 || a.own.Address != address || !bytes.Equal(a.own.Chain, chainOf(s.cfg.Certs.Node()))) {
-		if a.own.Address != address {
-			s.log.Info("this node's address is told to the others", "address", address, "before", a.own.Address)
-		}
-		a.renew(address, 0)
-	}
-	if a.own.Seq == 0 {
+	switch {
+	case address == "":
+		return
+	case a.own.Address != address:
+		s.log.Info("this node's address is told to the others", "address", address, "before", a.own.Address)
+	case floor > a.own.Seq: // the file was lost: others know later announcements of this node
+	case !bytes.Equal(a.own.Chain, chainOf(s.cfg.Certs.Node())):
+	default:
+		a.tell(ctx)
 		return
 	}
-	if floor := a.tell(ctx); floor > a.own.Seq {
-		a.renew(a.own.Address, floor) // the file was lost: others know later ones
-		a.tell(ctx)
-	}
-}
-
-func (a *announcer) renew(address string, floor uint64) {
-	own, err := a.s.book.announce(address, floor, time.Now())
+	own, err := s.book.announce(address, floor, time.Now())
 	if err != nil {
-		a.s.log.Warn("the address book was not written", "err", err)
+		s.log.Warn("the address book was not written", "err", err)
 	}
 	a.own = own
+	a.mu.Lock()
 	for _, t := range a.told {
 		t.wait, t.again = 0, time.Time{}
 	}
+	a.mu.Unlock()
+	a.tell(ctx)
 }
 
-// tell tells the nodes that have not acknowledged and are due. It gives the
-// highest sequence number of this node's that any of them knows.
-func (a *announcer) tell(ctx context.Context) (floor uint64) {
+// tell begins to tell the nodes that have not acknowledged and are due.
+func (a *announcer) tell(ctx context.Context) {
+	seq := a.own.Seq
 	body, err := json.Marshal(a.own)
 	if err != nil {
-		return 0
+		return
 	}
-	var mu sync.Mutex
-	var work sync.WaitGroup
-	slots := make(chan struct{}, tellAtOnce)
-	for _, n := range a.s.peers.known() {
+	all := a.s.peers.known()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, n := range all {
 		t := a.told[n.ID]
 		if t == nil {
 			t = &telling{}
 			a.told[n.ID] = t
 		}
-		if t.seq >= a.own.Seq || time.Now().Before(t.again) {
+		if t.busy || t.seq >= seq || time.Now().Before(t.again) {
 			continue
 		}
-		slots <- struct{}{}
-		work.Go(func() {
-			defer func() { <-slots }()
-			seq, err := a.s.peers.announceTo(ctx, n.ID, body)
+		t.busy = true
+		a.work.Go(func() {
+			a.slots <- struct{}{}
+			known, err := a.s.peers.announceTo(ctx, n.ID, body)
+			<-a.slots
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			t.busy = false
 			if err != nil {
 				t.wait = min(max(2*t.wait, addressEvery), tellAgain)
 				t.again = time.Now().Add(t.wait)
 				a.s.log.Debug("a node was not told this node's address, trying again", "node", n.ID, "err", err)
 				return
 			}
-			t.seq = seq
-			mu.Lock()
-			floor = max(floor, seq)
-			mu.Unlock()
+			t.seq = known
+			a.floor = max(a.floor, known)
 		})
 	}
-	work.Wait()
-	return floor
 }
 
 // announceTo sends one announcement to one node.
@@ -243,9 +248,41 @@ func (s *Server) relayLoop(ctx context.Context) {
 	}
 }
 
-// giveAddresses serves GET /peer/v1/addresses: all announcements that are known.
-func (s *Server) giveAddresses(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, BookPage{Announcements: s.book.page().Announcements})
+// giveAddresses serves GET /peer/v1/addresses: what is known of nodes, to a
+// worker only of members and of its own environment. A page that the asker has
+// already is not sent again.
+func (s *Server) giveAddresses(w http.ResponseWriter, r *http.Request) {
+	caller, _ := CallerOf(r.Context())
+	body, err := json.Marshal(s.pageFor(caller.NodeID, caller.Role))
+	if err != nil {
+		WriteError(w, err)
+		return
+	}
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("ETag", tag)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // whoever asked is gone
+}
+
+// pageFor is the part of the book that a node may have.
+func (s *Server) pageFor(nodeID string, role model.NodeRole) BookPage {
+	page := BookPage{Announcements: s.book.page().Announcements, Nodes: s.cfg.Directory.Nodes()}
+	if role == model.NodeMember {
+		return page
+	}
+	self, _, _ := s.cfg.Directory.Node(nodeID)
+	may := map[string]bool{}
+	page.Nodes = slices.DeleteFunc(page.Nodes, func(n Node) bool {
+		may[n.ID] = n.Role == model.NodeMember || n.Environment == self.Environment
+		return !may[n.ID]
+	})
+	page.Announcements = slices.DeleteFunc(page.Announcements, func(a Announcement) bool { return !may[a.NodeID] })
+	return page
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
@@ -272,12 +309,8 @@ func (s *Server) exchange(ctx context.Context) {
 func (p *Peers) fetchBook(ctx context.Context, from string) {
 	ctx, cancel := context.WithTimeout(withoutInquiry(ctx), tellTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://peer/peer/v1/addresses", nil)
+	page, err := p.askBook(ctx, from)
 	if err != nil {
-		return
-	}
-	var page BookPage
-	if err := p.do(from, req, &page, maxBook); err != nil {
 		p.s.log.Debug("the address book of a node was not fetched", "node", from, "err", err)
 		return
 	}
@@ -285,7 +318,46 @@ func (p *Peers) fetchBook(ctx context.Context, from string) {
 	if err != nil {
 		p.s.log.Debug("some of the addresses that a node gave were not taken", "node", from, "err", err)
 	}
+	if p.s.cfg.Certs.Role() == model.NodeWorker && len(page.Nodes) > 0 { // a member has its state
+		if err := p.s.book.adopt(page.Nodes); err != nil {
+			p.s.log.Warn("the address book was not written", "err", err)
+		}
+	}
 	p.s.learned(news)
+}
+
+// askBook fetches the book of a node; an empty page when it is the one of the
+// last time.
+func (p *Peers) askBook(ctx context.Context, from string) (BookPage, error) {
+	var page BookPage
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://peer/peer/v1/addresses", nil)
+	if err != nil {
+		return page, err
+	}
+	p.mu.Lock()
+	tag := p.tags[from]
+	p.mu.Unlock()
+	if tag != "" {
+		req.Header.Set("If-None-Match", tag)
+	}
+	resp, err := p.Client(from).Do(req)
+	if err != nil {
+		return page, err
+	}
+	if err := ReadError(resp); err != nil {
+		return page, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotModified {
+		return page, nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBook)).Decode(&page); err != nil {
+		return page, fmt.Errorf("read the address book of node %s: %w", from, err)
+	}
+	p.mu.Lock()
+	p.tags[from] = resp.Header.Get("ETag")
+	p.mu.Unlock()
+	return page, nil
 }
 
 type inquiryKey struct{}

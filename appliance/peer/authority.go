@@ -19,8 +19,7 @@ const maxCertificate = 64 << 10 // bytes of PEM
 
 // authorities is the answer to GET /peer/v1/authorities.
 type authorities struct {
-	PEM     []byte `json:"pem"`     // the issuing one first
-	Version uint64 `json:"version"` // rises when they change
+	PEM []byte `json:"pem"` // as of pki.TrustText
 }
 
 // certificate crosses the wire in POST /peer/v1/certificate, both ways.
@@ -30,12 +29,12 @@ type certificate struct {
 
 // giveAuthorities serves GET /peer/v1/authorities.
 func (s *Server) giveAuthorities(w http.ResponseWriter, _ *http.Request) {
-	text, version := s.cfg.Directory.Authorities()
+	text := s.cfg.Directory.Authorities()
 	if len(text) == 0 {
 		WriteError(w, notMember())
 		return
 	}
-	writeJSON(w, authorities{PEM: text, Version: version})
+	writeJSON(w, authorities{PEM: text})
 }
 
 // giveCertificate serves POST /peer/v1/certificate: a node renews its own. The
@@ -86,9 +85,8 @@ func (s *Server) authorityLoop(ctx context.Context) {
 		return
 	}
 	s.cfg.Certs.AskFrom(s.askCertificate)
-	var version uint64
 	for {
-		if err := s.followAuthorities(ctx, &version); err != nil && ctx.Err() == nil {
+		if err := s.followAuthorities(ctx); err != nil && ctx.Err() == nil {
 			s.log.Debug("no member said which authorities count, trying again", "err", err)
 		}
 		if !pause(ctx, s.authorityEvery) {
@@ -97,15 +95,11 @@ func (s *Server) authorityLoop(ctx context.Context) {
 	}
 }
 
-func (s *Server) followAuthorities(ctx context.Context, version *uint64) error {
+func (s *Server) followAuthorities(ctx context.Context) error {
 	var got authorities
 	if err := s.peers.askMembers(ctx, http.MethodGet, "https://peer/peer/v1/authorities", nil, &got); err != nil {
 		return err
 	}
-	if got.Version < *version {
-		return nil // that member is behind
-	}
-	*version = got.Version
 	if err := s.cfg.Certs.Trust(got.PEM); err != nil {
 		return err
 	}

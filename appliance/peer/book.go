@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -206,6 +207,36 @@ func (b *book) seq(nodeID string) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.entries[nodeID].Seq
+}
+
+// entry is the newest announcement of a node.
+func (b *book) entry(nodeID string) (Announcement, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a, ok := b.entries[nodeID]
+	return a, ok
+}
+
+// adopt replaces what the state of a member says of nodes, and drops the others.
+func (b *book) adopt(all []Node) error {
+	b.mu.Lock()
+	old := b.hints
+	b.hints = make(map[string]Node, len(all))
+	for _, n := range all {
+		b.hints[n.ID] = n
+	}
+	changed := !reflect.DeepEqual(old, b.hints)
+	maps.DeleteFunc(b.entries, func(id string, _ Announcement) bool {
+		_, there := b.hints[id]
+		gone := !there && id != b.self
+		changed = changed || gone
+		return gone
+	})
+	b.mu.Unlock()
+	if !changed {
+		return nil
+	}
+	return b.save()
 }
 
 // addresses lists what the book knows of a node, the newest first.

@@ -1,9 +1,9 @@
 package peer
 
 import (
-	"bytes"
 	"time"
 
+	"github.com/skerryhq/skerry/appliance/pki"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
 )
@@ -15,6 +15,9 @@ type Node struct {
 	Role      model.NodeRole `json:"role,omitempty"`
 	PublicKey []byte         `json:"publicKey,omitempty"` // PKIX DER; empty: not known
 	Address   string         `json:"address,omitempty"`   // host:port; may be old
+	// Environment is the id of the node's environment; a worker hears of members
+	// and of the nodes of its own only.
+	Environment string `json:"environment,omitempty"`
 }
 
 // Directory says to which cluster this node belongs and which nodes are known.
@@ -27,9 +30,9 @@ type Directory interface {
 	Node(id string) (n Node, known bool, err error)
 	// Nodes lists all known nodes.
 	Nodes() []Node
-	// Authorities gives those that the cluster trusts, PEM, the issuing one first,
-	// and a number that rises when they change; nothing where that is not known.
-	Authorities() (pem []byte, version uint64)
+	// Authorities gives those that the cluster trusts, as of pki.TrustText; nothing
+	// where that is not known.
+	Authorities() []byte
 }
 
 // Replica is a Directory over the state of a member. View gives the state, or
@@ -97,20 +100,16 @@ func (r Replica) Nodes() []Node {
 }
 
 // Authorities gives those of the state.
-func (r Replica) Authorities() ([]byte, uint64) {
+func (r Replica) Authorities() []byte {
 	v := r.view()
 	if v == nil {
-		return nil, 0
+		return nil
 	}
 	cl, ok := v.Cluster()
 	if !ok {
-		return nil, 0
+		return nil
 	}
-	out := bytes.Clone(cl.CACert)
-	if cl.Rotation != nil {
-		out = append(append(out, '\n'), cl.Rotation.OtherCert...)
-	}
-	return out, cl.Version
+	return pki.TrustText(cl)
 }
 
 func recordOf(n *model.Node) Node {
@@ -118,5 +117,5 @@ func recordOf(n *model.Node) Node {
 	if role == "" {
 		role = model.NodeMember
 	}
-	return Node{ID: n.ID, Name: n.Name, Role: role, PublicKey: n.PublicKey, Address: n.Status.Address}
+	return Node{ID: n.ID, Name: n.Name, Role: role, PublicKey: n.PublicKey, Address: n.Status.Address, Environment: n.EnvironmentID}
 }

@@ -113,7 +113,7 @@ func (s *Server) attend(ctx context.Context, c net.Conn, host string) {
 func (s *Server) speak(ctx context.Context, c *tls.Conn, proto string, outside func()) {
 	remote := c.RemoteAddr().String()
 	if err := c.HandshakeContext(ctx); err != nil {
-		s.log.Warn("refused a connection of a node: the TLS handshake failed", "remote", remote, "protocol", proto, "err", err)
+		s.refused(hostOf(c.RemoteAddr()), "refused a connection of a node: the TLS handshake failed", "remote", remote, "protocol", proto, "err", err)
 		return
 	}
 	if proto == protoJoin {
@@ -123,7 +123,7 @@ func (s *Server) speak(ctx context.Context, c *tls.Conn, proto string, outside f
 	}
 	caller, err := s.receive(c, proto)
 	if err != nil {
-		s.log.Warn("refused a connection of a node", "remote", remote, "protocol", proto, "node", caller.NodeID, "err", err)
+		s.refused(hostOf(c.RemoteAddr()), "refused a connection of a node", "remote", remote, "protocol", proto, "node", caller.NodeID, "err", err)
 		linger(c)
 		return
 	}

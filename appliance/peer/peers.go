@@ -30,10 +30,11 @@ type Peers struct {
 	links   map[string]*link        // for forwarded writes; guarded by mu
 	open    map[*outgoing]struct{}  // guarded by mu
 	asked   map[string]time.Time    // when others were asked for a node's address; guarded by mu
+	tags    map[string]string       // which page of a node's book was fetched last; guarded by mu
 }
 
 func newPeers(s *Server) *Peers {
-	return &Peers{s: s, clients: map[string]*http.Client{}, links: map[string]*link{}, open: map[*outgoing]struct{}{}, asked: map[string]time.Time{}}
+	return &Peers{s: s, clients: map[string]*http.Client{}, links: map[string]*link{}, open: map[*outgoing]struct{}{}, asked: map[string]time.Time{}, tags: map[string]string{}}
 }
 
 // outgoing is a connection that this node made.

@@ -34,8 +34,9 @@ const (
 	maxAtOnce   = 4096                      // calls of one connection that are being worked on
 	maxOutcomes = 1 << 16
 
-	pingEvery = 2 * time.Second
-	pongLimit = 5 * time.Second // without any frame of the other side
+	pingEvery   = 500 * time.Millisecond
+	pongLimit   = 2500 * time.Millisecond // without any frame of the other side
+	linkTimeout = 2 * time.Second         // to connect: meanwhile another may lead
 )
 
 // frame is one message.
@@ -144,7 +145,7 @@ func (s *Server) serveProposals(ctx context.Context, c net.Conn, caller Caller) 
 	slots := make(chan struct{}, maxAtOnce)
 	r := bufio.NewReaderSize(c, 64<<10)
 	for {
-		_ = c.SetReadDeadline(time.Now().Add(3 * pongLimit)) // the other side pings
+		_ = c.SetReadDeadline(time.Now().Add(4 * pongLimit)) // the other side pings
 		f, err := readFrame(r)
 		if err != nil {
 			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
@@ -448,7 +449,7 @@ func (p *Peers) runLink(l *link, nodeID string) {
 		}
 		p.mu.Unlock()
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), linkTimeout)
 	conn, err := p.dial(ctx, nodeID, protoPropose)
 	cancel()
 	if err != nil {
@@ -457,6 +458,9 @@ func (p *Peers) runLink(l *link, nodeID string) {
 		return
 	}
 	l.conn = conn
+	l.mu.Lock()
+	l.heard = time.Now()
+	l.mu.Unlock()
 	close(l.ready)
 	go l.w.run(conn, l.done) // ends with done
 	r := bufio.NewReaderSize(conn, 64<<10)

@@ -29,7 +29,6 @@ type nodes struct {
 	all        map[string]Node
 	removed    map[string]bool
 	trust      []byte
-	version    uint64
 }
 
 func (d *nodes) Cluster() (string, uint64) {
@@ -58,10 +57,10 @@ func (d *nodes) Nodes() []Node {
 	return out
 }
 
-func (d *nodes) Authorities() ([]byte, uint64) {
+func (d *nodes) Authorities() []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.trust, d.version
+	return d.trust
 }
 
 func (d *nodes) set(change func(*nodes)) {
@@ -175,7 +174,7 @@ func certificates(t *testing.T, ca *pki.Authority, id string, role model.NodeRol
 func (r *rig) add(id string, role model.NodeRole, change func(*Config)) *host {
 	r.t.Helper()
 	certs := certificates(r.t, r.ca, id, role)
-	h := &host{id: id, certs: certs, log: &lines{}, dir: &nodes{cluster: "c1", generation: 1, all: map[string]Node{}, removed: map[string]bool{}, trust: r.ca.CertPEM, version: 1}}
+	h := &host{id: id, certs: certs, log: &lines{}, dir: &nodes{cluster: "c1", generation: 1, all: map[string]Node{}, removed: map[string]bool{}, trust: r.ca.CertPEM}}
 	for _, other := range r.hosts {
 		r.introduce(h, other)
 	}

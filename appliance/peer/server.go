@@ -27,6 +27,7 @@ type Server struct {
 	mux    *http.ServeMux
 	h2     *http2.Server
 	wrong  *throttle         // hosts that join with secrets that nobody knows
+	noise  *throttle         // hosts whose refusals fill the log
 	relay  chan Announcement // news to pass on
 
 	helloTimeout   time.Duration // from accept to the end of the hello
@@ -48,7 +49,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log.With("component", "peer"), door: newDoor(), mux: http.NewServeMux(),
 		h2:    &http2.Server{MaxConcurrentStreams: 1000, ReadIdleTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		wrong: newThrottle(), relay: make(chan Announcement, 256), helloTimeout: helloTimeout, authorityEvery: authorityEvery,
+		wrong: newThrottle(), noise: newThrottle(), relay: make(chan Announcement, 256), helloTimeout: helloTimeout, authorityEvery: authorityEvery,
 	}
 	var err error
 	if s.book, err = openBook(cfg.DataDir, cfg.NodeID, cfg.Certs, s.log); err != nil {
@@ -76,7 +77,7 @@ func (s *Server) Handle(pattern string, who Access, h http.Handler) {
 	s.mux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, ok := CallerOf(r.Context())
 		if !ok || who == Members && caller.Role != model.NodeMember {
-			s.log.Warn("refused a request of a node: it is for members only", "remote", caller.Remote, "node", caller.NodeID, "request", pattern)
+			s.refused(ipOf(caller.Remote), "refused a request of a node: it is for members only", "remote", caller.Remote, "node", caller.NodeID, "request", pattern)
 			WriteError(w, memberOnly(caller.NodeID))
 			return
 		}
@@ -117,6 +118,18 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	s.tasks.Wait()
 	s.book.close() // whoever runs next in this data directory writes its own
 	return err
+}
+
+// refused logs that a host was turned away: the first times as a warning, so that
+// a host that goes on and on does not fill the log.
+func (s *Server) refused(host, msg string, attrs ...any) {
+	now := time.Now()
+	if s.noise.blocked(host, now) != nil {
+		s.log.Debug(msg, attrs...) //nolint:sloglint // the callers' messages are constant
+		return
+	}
+	s.noise.wrong(host, now)
+	s.log.Warn(msg, attrs...) //nolint:sloglint // as above
 }
 
 // background runs f unless Run has ended. f bounds its own time.

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,13 +56,42 @@ type Certificates struct {
 
 // trust is a set of authorities.
 type trust struct {
-	certs []*x509.Certificate // the one that issues first
-	pool  *x509.CertPool
-	pem   []byte
+	certs   []*x509.Certificate // the one that issues first
+	pool    *x509.CertPool
+	pem     []byte // with the version before it
+	version uint64 // rises with each change of the set
+}
+
+// The version stands in a line of its own before the certificates, where readers
+// of PEM pass over it.
+const trustHead = "skerry authorities, version "
+
+// TrustText is a set of authorities as Trust and Install take it: PEM, the one
+// that issues first, behind their version (Cluster.Version).
+func TrustText(cl *model.Cluster) []byte {
+	out := strconv.AppendUint([]byte(trustHead), cl.Version, 10)
+	out = append(append(out, '\n'), cl.CACert...)
+	if cl.Rotation != nil {
+		out = append(append(out, '\n'), cl.Rotation.OtherCert...)
+	}
+	return out
 }
 
 func newTrust(texts ...[]byte) (*trust, error) {
 	t := &trust{pool: x509.NewCertPool()}
+	for _, text := range texts {
+		if line, rest, ok := strings.Cut(string(text), "\n"); ok && strings.HasPrefix(line, trustHead) {
+			v, err := strconv.ParseUint(line[len(trustHead):], 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("the version of the trusted authorities: %w", err)
+			}
+			t.version = max(t.version, v)
+			text = []byte(rest)
+		}
+		t.pem = append(t.pem, text...)
+	}
+	texts, t.pem = [][]byte{t.pem}, strconv.AppendUint([]byte(trustHead), t.version, 10)
+	t.pem = append(t.pem, '\n')
 	for _, text := range texts {
 		for {
 			var block *pem.Block
@@ -167,7 +198,7 @@ func (c *Certificates) Trusts() []string {
 	return out
 }
 
-// TrustPEM are the authorities that the node trusts, the issuing one first.
+// TrustPEM are the authorities that the node trusts, as of TrustText.
 func (c *Certificates) TrustPEM() []byte { return bytes.Clone(c.trust.Load().pem) }
 
 // Verify checks that certificates which another node showed were issued by a
@@ -195,19 +226,19 @@ func (c *Certificates) Verify(shown []*x509.Certificate, now time.Time) (Peer, e
 
 // Follow makes the node trust and use what the state says about authorities:
 // the pool is Cluster.CACert and, while a rotation runs, the other one; the
-// certificate is issued by Cluster.CACert. What is the same changes nothing.
+// certificate is issued by Cluster.CACert. What is the same changes nothing, nor
+// does a state that is older than what the node followed last.
 // Connections that exist keep working. Members only.
 func (c *Certificates) Follow(ctx context.Context, cl *model.Cluster, box *Box, now time.Time) error {
 	if len(cl.CACert) == 0 {
 		return nil
 	}
-	var other []byte
-	if cl.Rotation != nil {
-		other = cl.Rotation.OtherCert
-	}
-	t, err := newTrust(cl.CACert, other)
+	t, err := newTrust(TrustText(cl))
 	if err != nil {
 		return err
+	}
+	if t.version < c.trust.Load().version {
+		return nil // a state of the past, as after a start: going back would cut this node off
 	}
 	c.mu.Lock()
 	same := c.ca != nil && c.ca.cert.Equal(t.certs[0])
@@ -235,8 +266,8 @@ func (c *Certificates) Follow(ctx context.Context, cl *model.Cluster, box *Box, 
 	return c.Refresh(ctx, now)
 }
 
-// Trust replaces the authorities that the node trusts (PEM, the issuing one
-// first). Workers learn them from members.
+// Trust replaces the authorities that the node trusts (as of TrustText), unless
+// they are those of the past. Workers learn them from members.
 func (c *Certificates) Trust(text []byte) error {
 	t, err := newTrust(text)
 	if err != nil {
@@ -248,7 +279,11 @@ func (c *Certificates) Trust(text []byte) error {
 func (c *Certificates) setTrust(t *trust) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.trust.Load(); old != nil && bytes.Equal(old.pem, t.pem) {
+	old := c.trust.Load()
+	if t.version < old.version {
+		return nil
+	}
+	if bytes.Equal(old.pem, t.pem) {
 		if _, err := os.Stat(filepath.Join(c.cfg.Dir, trustFile)); err == nil {
 			return nil
 		}

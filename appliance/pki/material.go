@@ -10,7 +10,7 @@ import (
 
 // Material is what a host that joins is given, beside its own key.
 type Material struct {
-	Trust       []byte // authorities to trust, PEM, the issuing one first
+	Trust       []byte // authorities to trust, as of TrustText
 	Certificate []byte // the node's own with its chain, PEM
 	// Members only:
 	SealKey      []byte // 32 bytes
