@@ -123,8 +123,10 @@ func (n *Node) lead(ctx, term context.Context, work func(context.Context) error)
 	}
 }
 
-// WaitReady waits until this node can serve: there is a leader and, if it is
-// this node, everything committed before is applied here. Errors: "no_leader".
+// WaitReady waits until this node can serve: there is a leader and everything
+// committed before is applied here. A member that was just started knows a leader
+// long before it knows how much of its own log is committed: what it would find in
+// its state until then is the past. Errors: "no_leader".
 func (n *Node) WaitReady(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -133,8 +135,13 @@ func (n *Node) WaitReady(ctx context.Context) error {
 			if err := n.Barrier(ctx); err == nil {
 				return nil
 			}
-		} else if _, id := n.raft.LeaderWithID(); id != "" && string(id) != n.cfg.ID {
-			return nil
+		} else if id := n.LeaderID(); id != "" && id != n.cfg.ID {
+			if n.cfg.Forward == nil {
+				return nil // nobody to ask
+			}
+			if index, err := n.readIndex(ctx); err == nil && n.WaitIndex(ctx, index) == nil {
+				return nil
+			}
 		}
 		select {
 		case <-tick.C:
