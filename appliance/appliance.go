@@ -236,7 +236,7 @@ func (a *Appliance) openNetwork(p *parts) error {
 		return err
 	}
 	p.closers = append(p.closers, func() error { p.firewall.Close(); return nil })
-	if p.overlay, err = overlay.New(overlay.Config{Log: a.log.With("component", "netfw")}); err != nil {
+	if p.overlay, err = overlay.New(overlay.Config{Dir: a.cfg.RunDir, Log: a.log.With("component", "netfw")}); err != nil {
 		return err
 	}
 	p.closers = append(p.closers, func() error { p.overlay.Close(); return nil })
@@ -346,12 +346,8 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts, local net.Listener) error {
 	port := netip.MustParseAddrPort(a.cfg.Listen).Port()
 	store := p.node.Store()
-	assigned := func() iter.Seq[*model.Container] { return store.View().ContainersOnNode(p.identity.ID) }
 	p.sampler = p.containers.NewSampler()
-	p.recorder = observe.New(observe.Config{
-		Dir: filepath.Join(a.cfg.DataDir, "metrics"), Log: a.log,
-		Probe: observe.NewKernel(observe.KernelConfig{NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Containers: assigned, Sampler: p.sampler, Interface: p.links.Veth}),
-	})
+	p.recorder = a.newRecorder(p, func() iter.Seq[*model.Container] { return store.View().ContainersOnNode(p.identity.ID) })
 	upstreams := newMirror(a.cfg, p, a.log)
 	var reach *noderuntime.Runtime
 	content := memberExchange(p, func(ctx context.Context, c access.Caller, ref string, report api.Report) error {
@@ -361,7 +357,7 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 	reach = noderuntime.New(noderuntime.Config{
 		NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Store: store,
 		Containers: p.containers, Images: p.images, Sources: upstreams, Logs: p.logs, Volumes: p.volumes, Recorder: p.recorder, Peers: p.peers.Peers(), Log: a.log,
-		Bring: func(ctx context.Context, dgst string, _ api.Report) error { return content.Bring(ctx, dgst, nil) },
+		Bring: content.Bring,
 	})
 	pushed, err := newRegistry(a.cfg, p, upstreams, content, a.log)
 	if err != nil {
@@ -371,13 +367,7 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 		Store: store, Proposer: p.node, Images: reach, Registry: pushed.registry, OwnHost: ownHost(a.cfg, store), Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID,
 		OwnPaths: []string{a.cfg.DataDir, a.cfg.RunDir}, Log: a.log,
 	})
-	keeper := agent.New(agent.Config{
-		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
-		Resolver: netip.MustParseAddr(a.cfg.Resolver), Views: nodeview.Local(store, p.identity.ID), Proposer: p.node,
-		Containers: newAdopting(p.containers, reach, content), Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
-		Firewall: p.firewall, Overlay: p.overlay, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
-		EndedAt: endedAt(a.cfg.DataDir),
-	})
+	keeper := a.newAgent(p, nodeview.Local(store, p.identity.ID), p.node, newAdopting(p.containers, reach, content))
 	founded := newFounder(a, p, reach)
 	shown := certificateDesk{box: p.box, certs: p.certs, log: a.log.With("component", "pki")}
 	server, err := api.New(api.Config{
@@ -420,6 +410,26 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 	return nil
 }
 
+// newAgent makes what keeps this node as asked.
+func (a *Appliance) newAgent(p *parts, views nodeview.Source, proposer agent.Proposer, containers agent.Containers) *agent.Agent {
+	port := netip.MustParseAddrPort(a.cfg.Listen).Port()
+	return agent.New(agent.Config{
+		NodeID: p.identity.ID, FilesDir: filepath.Join(a.cfg.RunDir, "containers"), CgroupRoot: p.identity.cgroup(),
+		Resolver: netip.MustParseAddr(a.cfg.Resolver), Views: views, Proposer: proposer,
+		Containers: containers, Links: p.links, Logs: logPipes{p.logs}, Volumes: p.volumes,
+		Firewall: p.firewall, Overlay: p.overlay, Names: (&publisher{dataDir: a.cfg.DataDir}).publish, Control: []uint16{port}, Log: a.log,
+		EndedAt: endedAt(a.cfg.DataDir),
+	})
+}
+
+// newRecorder makes what measures this node and its containers.
+func (a *Appliance) newRecorder(p *parts, assigned func() iter.Seq[*model.Container]) *observe.Recorder {
+	return observe.New(observe.Config{
+		Dir: filepath.Join(a.cfg.DataDir, "metrics"), Log: a.log,
+		Probe: observe.NewKernel(observe.KernelConfig{NodeID: p.identity.ID, DataDir: a.cfg.DataDir, Containers: assigned, Sampler: p.sampler, Interface: p.links.Veth}),
+	})
+}
+
 // awaitState waits, for a moment, until what is on disk has been read, so that
 // the first answers are not those of a node without a cluster. A node that
 // cannot reach a quorum opens its doors all the same. It reports whether the
@@ -440,7 +450,7 @@ func (a *Appliance) awaitState(ctx context.Context, p *parts) bool {
 
 // live runs the loops that need a cluster.
 func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg *registry.Registry, upstreams *mirror.Mirror) error {
-	if err := p.node.WaitReady(ctx); err != nil {
+	if err := a.catchUp(ctx, p); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -449,12 +459,39 @@ func (a *Appliance) live(ctx context.Context, p *parts, keeper *agent.Agent, reg
 			return a.lead(term, p)
 		})
 	})
-	g.Go(func() error { return a.reportNode(ctx, p) })
+	g.Go(func() error {
+		return a.reportNode(ctx, p, nodeview.Local(p.node.Store(), p.identity.ID), p.node)
+	})
 	g.Go(func() error { return keeper.Run(ctx) })
 	g.Go(func() error { return upstreams.Run(ctx) })
 	g.Go(func() error { return reg.Run(ctx) })
 	g.Go(func() error { defer p.sampler.Close(); return p.recorder.Run(ctx) })
 	return g.Wait()
+}
+
+// catchUp waits until this member knows everything that was committed when it
+// began: of an older state the agent would conclude that nobody asks for what was
+// deployed since.
+func (a *Appliance) catchUp(ctx context.Context, p *parts) error {
+	for {
+		err := p.node.WaitReady(ctx)
+		var index uint64
+		if err == nil {
+			index, err = p.node.ReadIndex(ctx)
+		}
+		if err == nil {
+			err = p.node.WaitIndex(ctx, index)
+		}
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a.log.Info("this member has not caught up with the cluster yet", "err", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // lead does what only the leader does, until its term ends.

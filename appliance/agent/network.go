@@ -98,8 +98,12 @@ type wires struct {
 
 // lay brings the ways and the filter to a view; false if something failed.
 func (w *wires) lay(ctx context.Context, v nodeview.View) bool {
-	w.view = v
 	ok := true
+	if first := w.view.Node == nil; first {
+		w.view = v
+		ok = w.filter(ctx) // what routes open must be guarded before
+	}
+	w.view = v
 	if _, err := w.route(ctx); err != nil {
 		ok = false
 	}

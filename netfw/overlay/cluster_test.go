@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 // node is a host with links, overlay and rules.
 type node struct {
 	*netnstest.Host
-	id      string
+	id, dir string
 	block   netip.Prefix
 	links   *link.Links
 	over    *overlay.Overlay
@@ -67,14 +68,15 @@ func newCluster(t *testing.T, command string, hosts []*netnstest.Host) *cluster 
 		n := &node{Host: h, id: fmt.Sprintf("node-%d", i+1), block: netip.MustParsePrefix(fmt.Sprintf("10.42.%d.0/26", i))}
 		log := c.log()
 		dir := t.TempDir()
+		n.dir = dir
 		h.Must(func() (err error) {
-			if n.links, err = link.New(link.Config{Dir: dir}); err != nil {
+			if n.links, err = link.New(link.Config{Dir: filepath.Join(dir, "netns")}); err != nil {
 				return err
 			}
 			if _, err = n.links.EnsureHost(); err != nil {
 				return err
 			}
-			if n.over, err = overlay.New(overlay.Config{Log: log}); err != nil {
+			if n.over, err = overlay.New(overlay.Config{Dir: dir, Log: log}); err != nil {
 				return err
 			}
 			n.table, err = iptables.New(iptables.Config{Command: command, Log: log})

@@ -2,6 +2,10 @@
 // that another node gives to its containers, by its host's address where that is on a wire of ours, and otherwise in
 // VXLAN packets. This is the plain mode: nothing is encrypted, the wire is trusted.
 //
+// A process on this host that uses a published port at 127.0.0.1 reaches other nodes' containers, too. The interfaces
+// towards them must be told to let such packets out and their answers in (route_localnet), which Remove takes back.
+// netfw/rules drops whatever else comes to 127.0.0.0/8 by them, and must have been applied before.
+//
 // It owns the routes of protocol Protocol, the interface Config.Device with its neighbours, and the addresses on lo
 // that are labelled Label: the first address of each of this node's blocks, which the node speaks to other nodes'
 // containers from. It writes no firewall rules and decides no addresses. The agent calls Apply for every change and on
@@ -19,6 +23,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +54,7 @@ const overhead = 50
 
 // Config is what does not change while the node runs.
 type Config struct {
+	Dir    string // where it is remembered what was changed of interfaces that are not ours: <run-dir>, which like those a boot clears
 	Device string // empty: DefaultDevice
 	Port   uint16 // zero: DefaultPort
 	Log    *slog.Logger
@@ -102,6 +108,9 @@ func New(cfg Config) (*Overlay, error) {
 	}
 	if cfg.Port == 0 {
 		cfg.Port = DefaultPort
+	}
+	if !filepath.IsAbs(cfg.Dir) {
+		return nil, fmt.Errorf("directory of the overlay's memory %q: give an absolute path", cfg.Dir)
 	}
 	if len(cfg.Device) > unix.IFNAMSIZ-1 {
 		return nil, fmt.Errorf("overlay interface %q: at most %d characters", cfg.Device, unix.IFNAMSIZ-1)
@@ -162,7 +171,7 @@ func (o *Overlay) Apply(ctx context.Context, d Desired) (Applied, error) {
 		o.nowhere[peer.NodeID] = err != nil
 		p.ways = append(p.ways, w)
 	}
-	for _, step := range []func() error{p.addresses, p.device, p.routes} {
+	for _, step := range []func() error{p.addresses, p.device, p.loopback, p.routes} {
 		if err := step(); err != nil {
 			return Applied{Changes: p.changes}, err
 		}
@@ -336,7 +345,7 @@ func (o *Overlay) Remove() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := &pass{Overlay: o}
-	return errors.Join(p.routes(), p.device(), p.addresses())
+	return errors.Join(p.routes(), p.device(), p.addresses(), o.restoreLoopback())
 }
 
 // hardwareAddress is what a node's VXLAN interface has everywhere; its host's address may change.

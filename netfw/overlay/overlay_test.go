@@ -116,6 +116,8 @@ func TestPublishedPortAnswersOnEveryNode(t *testing.T) {
 		answers(t, n[2].Host, at(1, "8080"), "web1", "10.42.1.0")
 		answers(t, n[1].Host, at(2, "8080"), "web1", "10.42.2.0")
 		answers(t, n[1].Host, at(1, "8080"), "web1", "10.42.1.0") // a process of the host that has none
+		answers(t, n[1].Host, "127.0.0.1:8080", "web1", "10.42.1.0")
+		answers(t, n[0].Host, "127.0.0.1:8080", "web1", rules.DefaultGateway)
 		// Containers: of the same app and of others, at their own host and at others, and itself around the corner.
 		for i := range n {
 			for _, from := range []*netnstest.Host{web[0], web[1], bank} {
@@ -221,6 +223,13 @@ func TestStolenAddresses(t *testing.T) {
 			silent(t, thief, "10.42.0.0:9009")
 			thief.Run("ip", "addr", "del", stolen+"/32", "dev", "eth0")
 		}
+		// As a process of the host itself, and to one, though the interface is open to such packets.
+		n.ServeNameAt("local", "127.0.0.1", 9100)
+		for _, line := range []string{"ip route del local 127.0.0.0/8 table local", "ip route del local 127.0.0.1 table local", "ip route add 127.0.0.0/8 via " + n.Address.String() + " src " + thief.Address.String(),
+			"sysctl -qw net.ipv4.conf.all.route_localnet=1"} {
+			thief.Run(strings.Fields(line)...)
+		}
+		silent(t, thief, "127.0.0.1:9100")
 		// Encapsulated, from an address that is no node's.
 		thief.Run("ip", "link", "add", "vx", "type", "vxlan", "id", "5458777", "dstport", "51820", "remote", n.Address.String(), "dev", "eth0")
 		before := drops(n.Host, command)
@@ -381,7 +390,7 @@ func TestRemoveLeavesNothing(t *testing.T) {
 	filters(t, func(t *testing.T, command string) {
 		hosts, _ := netnstest.Routed(t, 2, 1)
 		look := func() string {
-			return hosts[0].Run("sh", "-c", "ip -o link show; ip route show table all; ip addr show lo")
+			return hosts[0].Run("sh", "-c", "ip -o link show; ip route show table all; ip addr show lo; cat /proc/sys/net/ipv4/conf/eth0/route_localnet")
 		}
 		c := newCluster(t, command, hosts)
 		before := look()
@@ -391,7 +400,7 @@ func TestRemoveLeavesNothing(t *testing.T) {
 		}
 		for range 2 {
 			hosts[0].Must(func() error {
-				again, err := overlay.New(overlay.Config{Log: c.log()})
+				again, err := overlay.New(overlay.Config{Dir: c.nodes[0].dir, Log: c.log()})
 				if err != nil {
 					return err
 				}

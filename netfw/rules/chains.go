@@ -246,7 +246,9 @@ func raw(d Desired) []Chain {
 	var body []string
 	var more []Chain
 	if len(d.Peers) > 0 {
-		body = append(body, "-i lo -j RETURN") // the host to itself, from its ingress address
+		body = append(body,
+			"-i lo -j RETURN",        // the host to itself, from its ingress address
+			"-s 127.0.0.0/8 -j DROP") // from elsewhere; the interfaces towards other nodes would take it, see netfw/overlay
 	}
 	body = append(body,
 		// rp_filter would do, but the kernel takes the larger of "all" and the interface, and distributions that set
