@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -164,7 +163,7 @@ func fetching(ctx context.Context) func(image.Progress) {
 // outside of the cluster.
 func byDigest(name, dgst string) (string, bool) {
 	named, err := reference.ParseNormalizedNamed(name)
-	if err != nil || reference.Domain(named) == model.RegistryHost || !strings.Contains(reference.Domain(named), ".") && reference.Domain(named) != "localhost" {
+	if err != nil || reference.Domain(named) == model.RegistryHost {
 		return "", false
 	}
 	return reference.TrimNamed(named).String() + "@" + dgst, true

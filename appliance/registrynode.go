@@ -117,12 +117,14 @@ func (n registryNode) Collect(ctx context.Context) (api.CollectResult, error) {
 
 // ManifestConfig reads configuration and layers of what a repository holds.
 func (n registryNode) ManifestConfig(ctx context.Context, d model.Descriptor) (*api.ImageConfig, []api.ImageLayer, error) {
+	defer n.registry.Gather(ctx, d, false)()
 	return n.reach.ManifestConfig(ctx, d)
 }
 
 // ExportManifest writes what a repository holds as a tar; with a name it is known
 // by that of the best host.
 func (n registryNode) ExportManifest(ctx context.Context, d model.Descriptor, name string, w io.Writer) error {
+	defer n.registry.Gather(ctx, d, true)()
 	if name != "" {
 		name = registryHosts(n.cfg)[0] + "/" + name
 	}

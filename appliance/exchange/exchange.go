@@ -90,6 +90,26 @@ type flight struct {
 	watchers []func(image.Progress) // guarded by Exchange.mu
 }
 
+// watcher tells one who waits how far it is, until he leaves.
+type watcher struct {
+	mu     sync.Mutex
+	report func(image.Progress) // nil: he has left; guarded by mu
+}
+
+func (w *watcher) tell(p image.Progress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.report != nil {
+		w.report(p)
+	}
+}
+
+func (w *watcher) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report = nil
+}
+
 // once runs work once for all who call it with the same key at the same time.
 func (x *Exchange) once(ctx context.Context, key string, report func(image.Progress), work func(context.Context, func(image.Progress)) error) error {
 	x.mu.Lock()
@@ -114,7 +134,9 @@ func (x *Exchange) once(ctx context.Context, key string, report func(image.Progr
 		}()
 	}
 	if report != nil {
-		f.watchers = append(slices.Clip(f.watchers), report)
+		w := &watcher{report: report}
+		defer w.leave()
+		f.watchers = append(slices.Clip(f.watchers), w.tell)
 	}
 	x.mu.Unlock()
 	select {
@@ -127,7 +149,7 @@ func (x *Exchange) once(ctx context.Context, key string, report func(image.Progr
 
 // Bring makes the image of a digest be an image of this node's engine, from other
 // nodes or, where none has it, from outside. report, unless nil, is called from
-// several goroutines. Errors are *model.Error where a person can mend something.
+// several goroutines, one call at a time, and not after Bring has returned. Errors are *model.Error where a person can mend something.
 func (x *Exchange) Bring(ctx context.Context, dgst string, report func(image.Progress)) error {
 	d, err := digest.Parse(dgst)
 	if err != nil {
@@ -136,6 +158,9 @@ func (x *Exchange) Bring(ctx context.Context, dgst string, report func(image.Pro
 	return x.once(ctx, "image "+dgst, report, func(ctx context.Context, report func(image.Progress)) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, longest, errors.New("it took longer than a day"))
 		defer cancel()
+		if _, err := x.cfg.Images.Resolve(ctx, d); err == nil {
+			return nil
+		}
 		src := &source{x: x, want: d}
 		_, err := x.cfg.Images.Pull(ctx, src, image.PullOptions{Progress: report})
 		if errors.Is(err, errNobody) && x.cfg.Upstream != nil {
@@ -376,6 +401,8 @@ func (m *moving) Close() error {
 
 // read reads a small blob of another node, compared with its digest.
 func (x *Exchange) read(ctx context.Context, h Holder, d digest.Digest) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	resp, err := x.do(ctx, h, http.MethodGet, d, 0)
 	if err != nil {
 		return nil, err
@@ -442,7 +469,9 @@ func rank(from []string, id string) int {
 
 func (x *Exchange) blobFrom(ctx context.Context, h Holder, d digest.Digest, size int64) error {
 	if size < 0 {
-		resp, err := x.do(ctx, h, http.MethodHead, d, 0)
+		hctx, cancel := context.WithTimeout(ctx, signOfLife)
+		resp, err := x.do(hctx, h, http.MethodHead, d, 0)
+		cancel()
 		if err != nil {
 			return err
 		}

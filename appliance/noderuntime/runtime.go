@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/mirror"
 	"github.com/skerryhq/skerry/appliance/operation"
@@ -34,7 +35,7 @@ type Config struct {
 	Recorder   Recorder // nil: nothing is recorded
 	Peers      Peers    // nil: this node is alone
 	// Bring makes an image that another node has be here; nil: there is no other.
-	Bring func(ctx context.Context, digest string, report api.Report) error
+	Bring func(ctx context.Context, digest string, report func(image.Progress)) error
 	Log   *slog.Logger
 }
 
@@ -387,14 +388,54 @@ func (r *Runtime) Commit(ctx context.Context, c *model.Container, in api.CommitI
 	if err != nil || r.cfg.Bring == nil {
 		return out, err
 	}
-	return out, r.cfg.Bring(ctx, out.Digest, func(api.Progress) {})
+	return out, r.cfg.Bring(ctx, out.Digest, nil)
+}
+
+// gathered does something that needs an image here; where it is not here, it is
+// brought and done again.
+func (r *Runtime) gathered(ctx context.Context, dgst string, report api.Report, do func() error) error {
+	err := do()
+	if code := model.CodeOf(err); err == nil || r.cfg.Bring == nil || code != codeNoImage && code != "image_refused" {
+		return err
+	}
+	switch berr := r.cfg.Bring(ctx, dgst, steps(report)); {
+	case model.CodeOf(berr) == "image_nowhere":
+		return err
+	case berr != nil:
+		return berr
+	}
+	return do()
+}
+
+// Adopt makes an image of what a repository of the cluster holds, here or on
+// another member.
+func (r *Runtime) Adopt(ctx context.Context, d model.Descriptor, report api.Report) error {
+	return r.gathered(ctx, d.Digest, report, func() error { return r.Local.Adopt(ctx, d, report) })
+}
+
+// HostPart gives the manifest of an image that this host runs.
+func (r *Runtime) HostPart(ctx context.Context, dgst string) (out model.Descriptor, err error) {
+	err = r.gathered(ctx, dgst, func(api.Progress) {}, func() (err error) {
+		out, err = r.Local.HostPart(ctx, dgst)
+		return err
+	})
+	return out, err
+}
+
+// Push sends an image to another registry as the caller may.
+func (r *Runtime) Push(ctx context.Context, c access.Caller, d model.Descriptor, ref, username, password string, report api.Report) (dgst string, sent int64, err error) {
+	err = r.gathered(ctx, d.Digest, report, func() (err error) {
+		dgst, sent, err = r.Local.Push(ctx, c, d, ref, username, password, report)
+		return err
+	})
+	return dgst, sent, err
 }
 
 // AdoptMissing makes an image again that the engine has lost the record of, if a
 // repository holds it. It reports whether one does.
 func (r *Runtime) AdoptMissing(ctx context.Context, dgst string) (bool, error) {
 	for m := range r.cfg.Store.View().ManifestsOfDigest(dgst) {
-		return true, r.Adopt(ctx, m.Descriptor, func(api.Progress) {})
+		return true, r.Local.Adopt(ctx, m.Descriptor, func(api.Progress) {})
 	}
 	return false, nil
 }

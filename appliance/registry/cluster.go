@@ -10,6 +10,8 @@ import (
 	"hash/fnv"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"sync"
 	"time"
@@ -53,7 +55,14 @@ const (
 	heldFor = 10 * time.Minute
 	// askedWithin bounds questions that need no copying.
 	askedWithin = 5 * time.Second
+	// collectedWithin bounds a collection on another member.
+	collectedWithin = 2 * time.Minute
+	// signOfLife is how long a member may take to say that it has got a question.
+	signOfLife = 2 * time.Second
 )
+
+// errSilent says that a member gave no sign of life.
+var errSilent = errors.New("it gave no sign of life")
 
 // alone says that there are no others, or that nothing can reach them.
 func (r *Registry) alone() bool {
@@ -160,6 +169,13 @@ func (r *Registry) tell(ctx context.Context, nodeID, what string, in, out any) e
 	if err != nil {
 		return fmt.Errorf("ask the registry of %s: %w", nodeID, err)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(signOfLife, func() { cancel(errSilent) })
+	defer silent.Stop()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error { silent.Stop(); return nil },
+	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://peer"+PeerPrefix+what, bytes.NewReader(b))
 	if err != nil {
 		return fmt.Errorf("ask the registry of %s: %w", nodeID, err)
@@ -169,6 +185,7 @@ func (r *Registry) tell(ctx context.Context, nodeID, what string, in, out any) e
 	if err != nil {
 		return fmt.Errorf("ask the registry of %s: %w", r.nodeName(nodeID), err)
 	}
+	silent.Stop()
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // for the log

@@ -38,8 +38,15 @@ func (r *Registry) PeerHandler() http.Handler {
 		u, err := r.Usage(req.Context())
 		answer(w, u, err)
 	})
-	mux.HandleFunc(PeerPrefix+"v2/", r.servePassed)
-	return mux
+	passed := http.HandlerFunc(r.servePassed)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasPrefix(req.URL.Path, PeerPrefix+"v2/") {
+			passed.ServeHTTP(w, req) // the mux would mend its path
+			return
+		}
+		w.WriteHeader(http.StatusEarlyHints) // the sign of life
+		mux.ServeHTTP(w, req)
+	})
 }
 
 // Collected is what a collection freed.
@@ -223,8 +230,11 @@ func (r *Registry) CollectAll(ctx context.Context) (blobs int, bytes int64, err 
 		return blobs, bytes, err
 	}
 	for _, n := range r.healthy() {
+		actx, cancel := context.WithTimeout(ctx, collectedWithin)
 		var got Collected
-		if terr := r.tell(ctx, n.ID, "collect", struct{}{}, &got); terr != nil {
+		terr := r.tell(actx, n.ID, "collect", struct{}{}, &got)
+		cancel()
+		if terr != nil {
 			r.log.Warn("a member did not collect", "node", n.ID, "err", terr)
 			continue
 		}
