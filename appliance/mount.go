@@ -3,15 +3,33 @@ package appliance
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/skerryhq/skerry/appliance/api"
 	"github.com/skerryhq/skerry/appliance/control"
 	"github.com/skerryhq/skerry/appliance/noderuntime"
+	"github.com/skerryhq/skerry/appliance/nodeview"
 	"github.com/skerryhq/skerry/appliance/peer"
 	"github.com/skerryhq/skerry/appliance/recovery"
 	"github.com/skerryhq/skerry/appliance/worker"
+	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/state"
 )
+
+// viewPath is where members stream a node its view.
+const viewPath = "/peer/v1/nodeview"
+
+// staleAfter is how long a member may have heard of no leader and still feed
+// workers.
+const staleAfter = 10 * time.Second
+
+// current says why this member's copy of the state should not be followed.
+func (p *parts) current() error {
+	if since, ever := p.node.LastContact(); ever && since < staleAfter {
+		return nil
+	}
+	return model.Errorf(model.KindUnavailable, "no_leader", "this member hears of no leader: what it knows may be old")
+}
 
 // callerOf is the id of the node that a request comes from.
 func callerOf(ctx context.Context) (string, bool) {
@@ -32,6 +50,10 @@ func (a *Appliance) mountMember(p *parts, reach *noderuntime.Runtime) {
 		Proposer: p.node, View: p.node.View, WriteError: peer.WriteError, Log: a.log.With("component", "reports"),
 		Caller: func(ctx context.Context) string { id, _ := callerOf(ctx); return id },
 	})
+	s.Handle("GET "+viewPath, peer.Nodes, nodeview.NewStream(nodeview.StreamConfig{
+		Store: p.node.Store(), Caller: callerOf, Refuse: peer.WriteError, Log: a.log,
+		Ready: func() error { return p.current() },
+	}))
 	s.Handle("POST "+rejoinPath, peer.Members, rejoined{p, a.log})
 	a.mountRuntime(p, reach.Local, reach.Holds())
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/shirou/gopsutil/v3/mem"
 	"golang.org/x/sys/unix"
 
+	"github.com/skerryhq/skerry/appliance/agent"
+	"github.com/skerryhq/skerry/appliance/nodeview"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 )
@@ -43,14 +45,14 @@ func (a *Appliance) nodeStatus(p *parts) model.NodeStatus {
 }
 
 // reportNode keeps the node's word about itself up to date.
-func (a *Appliance) reportNode(ctx context.Context, p *parts) error {
+func (a *Appliance) reportNode(ctx context.Context, p *parts, views nodeview.Source, proposer agent.Proposer) error {
 	const every, again = 10 * time.Second, time.Second
 	for {
 		wait := every
 		st := a.nodeStatus(p)
-		if n, ok := p.node.View().Node(p.identity.ID); ok && !same(n.Status, st) {
+		if n := views.Now().Node; n != nil && !same(n.Status, st) {
 			cmd := &command.SetNodeStatus{Head: command.By(model.Origin{Actor: "system:node", Time: time.Now().UTC()}), NodeID: p.identity.ID, Status: st}
-			if _, err := p.node.Propose(ctx, cmd); err != nil && !errors.Is(err, context.Canceled) {
+			if _, err := proposer.Propose(ctx, cmd); err != nil && !errors.Is(err, context.Canceled) {
 				a.log.Warn("node status not written, trying again", "err", err)
 				wait = again
 			}
