@@ -18,21 +18,9 @@ import (
 // leavesStale reports whether going from one Desired to the other can leave entries to delete. Reading the whole
 // conntrack table is too slow for changes that cannot.
 func leavesStale(from, to rules.Desired) bool {
-	addresses := make(map[netip.Addr]bool, len(to.Endpoints))
-	for _, e := range to.Endpoints {
-		addresses[e.Address] = true
-	}
-	for _, e := range from.Endpoints {
-		if !addresses[e.Address] {
-			return true
-		}
-	}
-	remotes := make(map[netip.Addr]bool, len(to.Remotes))
-	for _, r := range to.Remotes {
-		remotes[r.Address] = true
-	}
-	for _, r := range from.Remotes {
-		if !remotes[r.Address] {
+	networks := networksOf(to)
+	for address, old := range networksOf(from) {
+		if now, there := networks[address]; !there || !slices.Equal(old, now) {
 			return true
 		}
 	}
@@ -51,6 +39,23 @@ func leavesStale(from, to rules.Desired) bool {
 		}
 	}
 	return false
+}
+
+// networksOf says which networks the container of an address is in: those here and, as far as they matter, elsewhere.
+func networksOf(d rules.Desired) map[netip.Addr][]string {
+	out := make(map[netip.Addr][]string, len(d.Endpoints)+len(d.Remotes))
+	add := func(a netip.Addr, networks []string) {
+		networks = slices.Clone(networks)
+		slices.Sort(networks)
+		out[a] = networks
+	}
+	for _, e := range d.Endpoints {
+		add(e.Address, e.Networks)
+	}
+	for _, r := range d.Remotes {
+		add(r.Address, r.Networks)
+	}
+	return out
 }
 
 type portKey struct {
@@ -77,10 +82,10 @@ func portMap(d rules.Desired) map[portKey]map[netip.AddrPort]bool {
 
 // staleFlows matches the conntrack entries that lead where d would not lead them.
 type staleFlows struct {
-	desired   rules.Desired
-	ports     map[portKey]map[netip.AddrPort]bool
-	addresses map[netip.Addr]bool // of containers here and, as far as they matter, elsewhere
-	nodes     map[netip.Addr]bool // that nodes themselves speak from
+	desired  rules.Desired
+	ports    map[portKey]map[netip.AddrPort]bool
+	networks map[netip.Addr][]string // see networksOf
+	nodes    map[netip.Addr]bool     // addresses that nodes themselves speak from
 }
 
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
@@ -93,8 +98,8 @@ func (s staleFlows) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
 	if s.goneHere(from) || s.goneHere(answers) {
 		return true
 	}
-	// Between a container here and one elsewhere that is gone, or shares no network with any here any more.
-	if s.here(from) && to == answers && s.goneThere(to) || s.here(answers) && s.goneThere(from) {
+	// Straight from one container to another: one elsewhere may be gone, or an address have a new owner.
+	if to == answers && (s.here(from) && s.goneThere(to) || s.here(to) && s.goneThere(from) || s.strangers(from, to)) {
 		return true
 	}
 	backends, published := s.ports[portKey{f.Forward.Protocol, f.Forward.DstPort}]
@@ -109,11 +114,22 @@ func (s staleFlows) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
 
 // goneHere reports whether a is an address of this node that no container has.
 func (s staleFlows) goneHere(a netip.Addr) bool {
-	return !s.addresses[a] && !s.nodes[a] && s.inPools(a)
+	return !s.known(a) && !s.nodes[a] && s.inPools(a)
+}
+
+func (s staleFlows) known(a netip.Addr) bool {
+	_, there := s.networks[a]
+	return there
 }
 
 // here reports whether a is a container's address on this node.
-func (s staleFlows) here(a netip.Addr) bool { return s.addresses[a] && s.inPools(a) }
+func (s staleFlows) here(a netip.Addr) bool { return s.known(a) && s.inPools(a) }
+
+// strangers reports whether a and b are containers that share no network.
+func (s staleFlows) strangers(a, b netip.Addr) bool {
+	return a != b && s.known(a) && s.known(b) &&
+		!slices.ContainsFunc(s.networks[a], func(n string) bool { return slices.Contains(s.networks[b], n) })
+}
 
 func (s staleFlows) inPools(a netip.Addr) bool {
 	return slices.ContainsFunc(s.desired.NodePools, func(p netip.Prefix) bool { return p.Contains(a) })
@@ -121,18 +137,12 @@ func (s staleFlows) inPools(a netip.Addr) bool {
 
 // goneThere reports whether a is an address of another node that none of the containers has that matter here.
 func (s staleFlows) goneThere(a netip.Addr) bool {
-	return len(s.desired.Peers) > 0 && !s.addresses[a] && !s.nodes[a] && s.desired.Pool.Contains(a) && !s.inPools(a)
+	return len(s.desired.Peers) > 0 && !s.known(a) && !s.nodes[a] && s.desired.Pool.Contains(a) && !s.inPools(a)
 }
 
 // forget deletes the stale entries and returns how many they were.
 func (t *Table) forget(d rules.Desired) (uint, error) {
-	stale := staleFlows{desired: d, ports: portMap(d), addresses: make(map[netip.Addr]bool, len(d.Endpoints)), nodes: map[netip.Addr]bool{}}
-	for _, e := range d.Endpoints {
-		stale.addresses[e.Address] = true
-	}
-	for _, r := range d.Remotes {
-		stale.addresses[r.Address] = true
-	}
+	stale := staleFlows{desired: d, ports: portMap(d), networks: networksOf(d), nodes: map[netip.Addr]bool{}}
 	for _, a := range rules.IngressAddresses(d.NodePools) {
 		stale.nodes[a] = true
 	}

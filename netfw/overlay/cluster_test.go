@@ -158,18 +158,22 @@ func (c *cluster) wishes(n *node) (overlay.Desired, func([]overlay.Path) rules.D
 	}
 }
 
-func (c *cluster) apply() {
+// apply brings all nodes up to date and says how many connections each deleted.
+func (c *cluster) apply() []uint {
 	c.t.Helper()
+	var deleted []uint
 	for _, n := range c.nodes {
 		want, filter := c.wishes(n)
 		n.Must(func() (err error) {
 			if n.applied, err = n.over.Apply(c.t.Context(), want); err != nil {
 				return err
 			}
-			_, err = n.table.Apply(c.t.Context(), filter(n.applied.Paths))
+			change, err := n.table.Apply(c.t.Context(), filter(n.applied.Paths))
+			deleted = append(deleted, change.Connections)
 			return err
 		})
 	}
+	return deleted
 }
 
 // answers asserts that address answers from name, and that it saw the client as seen (any, when empty).

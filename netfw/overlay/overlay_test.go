@@ -179,6 +179,69 @@ func TestReplicasOnSeveralNodesShareAndTheDeadGetNone(t *testing.T) {
 	})
 }
 
+// TestConnectionsEndWithTheirContainer keeps one UDP socket open to a container on another node, straight and by a
+// published port, while that container goes and another app gets its address: nothing of the old connection leads there.
+func TestConnectionsEndWithTheirContainer(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *cluster) {
+		web, _ := shop(c)
+		c.publish(8080, "10.42.2.2:80")
+		c.apply()
+		open := func(from *netnstest.Host, address string) func() string {
+			conn, err := from.Dial("udp4", address, soon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			return func() string {
+				if _, err := conn.Write([]byte("x")); err != nil {
+					return ""
+				}
+				if err := conn.SetReadDeadline(time.Now().Add(late)); err != nil {
+					t.Fatal(err)
+				}
+				buf := make([]byte, 100)
+				n, _ := conn.Read(buf)
+				name, _, _ := strings.Cut(string(buf[:n]), " ")
+				return name
+			}
+		}
+		straight, published := open(web[0], "10.42.2.2:80"), open(c.nodes[1].Host, c.nodes[0].Address.String()+":8080")
+		for what, ask := range map[string]func() string{"straight": straight, "published": published} {
+			if got := ask(); got != "web3" {
+				t.Fatalf("%s: answered by %q", what, got)
+			}
+		}
+		third := c.nodes[2]
+		third.ends = slices.DeleteFunc(third.ends, func(e rules.Endpoint) bool { return e.Address == netip.MustParseAddr("10.42.2.2") })
+		third.Must(func() error { return third.links.Remove(t.Context(), "web3") })
+		thief := c.container(2, "thief", "10.42.2.2", "bank")
+		c.ports = nil
+		c.publish(8080, "10.42.0.2:80")
+		changes := c.apply()
+		if changes[0] == 0 {
+			t.Error("the node where the connections come in kept them")
+		}
+		if got := straight(); got != "" {
+			t.Errorf("straight: answered by %q", got)
+		}
+		netnstest.Eventually(t, soon, "the published port leads to the other replica", func() bool { return published() == "web1" })
+		// Nor from the new owner of the address back to the old friend.
+		silent(t, thief, "10.42.0.2:80")
+		// What goes on is left in peace by changes elsewhere.
+		alive := open(web[0], "10.42.1.2:80")
+		if got := alive(); got != "web2" {
+			t.Fatalf("answered by %q", got)
+		}
+		c.container(1, "more", "10.42.1.7", "shop")
+		if changes := c.apply(); changes[0] != 0 {
+			t.Errorf("%d connections deleted for a container more", changes[0])
+		}
+		if got := alive(); got != "web2" {
+			t.Errorf("answered by %q", got)
+		}
+	})
+}
+
 func TestNodesAreGuarded(t *testing.T) {
 	everywhere(t, func(t *testing.T, c *cluster) {
 		web, _ := shop(c)
