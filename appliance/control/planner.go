@@ -98,6 +98,7 @@ type plan struct {
 	given  map[netip.Addr]bool // in this turn
 	names  map[string]bool     // tenant id + "/" + name, in this turn
 	made   int
+	pool   bool // it has a block that no node has
 }
 
 // turn plans every dirty service. more says that some are left for another.
@@ -106,7 +107,7 @@ func (d *Planner) turn() (cmds []command.Command, more bool) {
 	if k.cluster == nil {
 		return nil, false
 	}
-	p := &plan{evict: map[string][]string{}, short: map[string]int{}, given: map[netip.Addr]bool{}, names: map[string]bool{}}
+	p := &plan{evict: map[string][]string{}, short: map[string]int{}, given: map[netip.Addr]bool{}, names: map[string]bool{}, pool: d.poolLeft()}
 	for _, s := range k.order() {
 		if p.made >= batchMost {
 			more = true
@@ -301,7 +302,7 @@ func (w *placing) next() (model.Assignment, bool) {
 		addr, ok := ipalloc.Next(ipalloc.Node{Blocks: n.Blocks, Last: w.d.last[n.ID]}, func(a netip.Addr) bool {
 			return w.p.given[a] || k.view.AddressTaken(a)
 		})
-		if !ok && w.d.poolLeft() {
+		if !ok && w.p.pool {
 			w.p.short[n.ID]++
 			w.s.placed(n.ID) // until the next look, so that others see it as taken
 			return model.Assignment{}, false

@@ -15,6 +15,18 @@ type Board struct {
 	stale    bool
 	services map[string]map[*place]int32 // service id -> replicas by node
 	images   map[string]map[string]bool  // digest -> node ids
+	// What depends on the nodes alone is worked out once, by rank.
+	groups map[string]*grouping // by label
+	meets  map[string][]bool    // by text of the constraint
+	run    *Run                 // that uses spare
+	spare  []spot
+}
+
+// grouping is the nodes by their value of a label.
+type grouping struct {
+	values []string
+	of     []int32 // index of the value of each node, by rank
+	order  []int32 // ranks, by value and then rank
 }
 
 // place is a node with what is on it.
@@ -38,6 +50,7 @@ func (b *Board) SetNode(n Node) {
 		b.nodes[n.ID], b.stale = p, true
 	}
 	p.Node = n
+	b.groups, b.meets = nil, nil
 }
 
 // DropNode forgets a node. What was on it must have been removed before.
@@ -112,9 +125,60 @@ func (b *Board) sorted() []*place {
 		for i, p := range b.order {
 			p.rank = int32(i)
 		}
-		b.stale = false
+		b.stale, b.groups, b.meets = false, nil, nil
 	}
 	return b.order
+}
+
+// grouped gives the nodes by their value of a label; the empty label groups all
+// into one.
+func (b *Board) grouped(label string) *grouping {
+	all := b.sorted()
+	if g := b.groups[label]; g != nil {
+		return g
+	}
+	g := &grouping{of: make([]int32, len(all))}
+	index := map[string]int32{}
+	for i, p := range all {
+		value := ""
+		if label != "" {
+			value = p.Labels[label]
+		}
+		at, known := index[value]
+		if !known {
+			at = int32(len(g.values))
+			index[value] = at
+			g.values = append(g.values, value)
+		}
+		g.of[i] = at
+	}
+	g.order = make([]int32, len(all))
+	for i := range g.order {
+		g.order[i] = int32(i)
+	}
+	slices.SortStableFunc(g.order, func(x, y int32) int { return int(g.of[x]) - int(g.of[y]) })
+	if b.groups == nil {
+		b.groups = map[string]*grouping{}
+	}
+	b.groups[label] = g
+	return g
+}
+
+// meeting says of every node whether it meets a constraint.
+func (b *Board) meeting(c *Constraint) []bool {
+	all := b.sorted()
+	if m := b.meets[c.Text]; m != nil {
+		return m
+	}
+	m := make([]bool, len(all))
+	for i, p := range all {
+		m[i] = c.Holds(&p.Node)
+	}
+	if b.meets == nil {
+		b.meets = map[string][]bool{}
+	}
+	b.meets[c.Text] = m
+	return m
 }
 
 // Misplaced says why a replica may not stay on the node that it is on, because

@@ -10,9 +10,27 @@ import (
 // Constraint is one demand on a node, such as node.labels.disk==ssd.
 type Constraint struct {
 	Text  string // as written, without spaces around its parts
-	key   string // "name", "id", "role", "arch", "os", or "labels.KEY"
+	fact  fact
+	label string // of factLabel
 	value string
 	not   bool
+}
+
+// fact is what of a node a constraint is about.
+type fact uint8
+
+const (
+	factLabel fact = iota
+	factName
+	factID
+	factRole
+	factArch
+	factOS
+)
+
+var facts = map[string]fact{
+	"name": factName, "hostname": factName, "id": factID, "role": factRole,
+	"arch": factArch, "platform.arch": factArch, "os": factOS, "platform.os": factOS, // as Swarm has them
 }
 
 // constraintKeys are the facts of a node that a constraint may name.
@@ -51,25 +69,21 @@ func ParseConstraint(text string) (Constraint, error) {
 	left, right := text[:at], text[at+2:]
 	start := len(left) - len(strings.TrimLeft(left, " \t"))
 	key := strings.TrimSpace(left)
-	fact, ok := strings.CutPrefix(key, "node.")
+	word, ok := strings.CutPrefix(key, "node.")
 	if !ok {
 		return bad(start, "%q is no fact of a node; use one of %s", key, strings.Join(constraintKeys, ", "))
 	}
-	switch label, isLabel := strings.CutPrefix(fact, "labels."); {
-	case isLabel && label == "":
-		return bad(start+len("node.labels."), "the name of the label is missing")
-	case isLabel:
+	c := Constraint{not: op == "!="}
+	if label, isLabel := strings.CutPrefix(word, "labels."); isLabel {
+		if label == "" {
+			return bad(start+len("node.labels."), "the name of the label is missing")
+		}
 		if i := strings.IndexFunc(label, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }); i >= 0 {
 			return bad(start+len("node.labels.")+i, "the name of a label has no spaces")
 		}
-	case fact == "platform.arch":
-		fact = "arch"
-	case fact == "platform.os":
-		fact = "os"
-	case fact == "hostname":
-		fact = "name"
-	case fact != "name" && fact != "id" && fact != "role" && fact != "arch" && fact != "os":
-		return bad(start+len("node."), "a node has no fact %q; use one of %s", fact, strings.Join(constraintKeys, ", "))
+		c.label = label
+	} else if c.fact = facts[word]; c.fact == factLabel {
+		return bad(start+len("node."), "a node has no fact %q; use one of %s", word, strings.Join(constraintKeys, ", "))
 	}
 	value := strings.TrimSpace(right)
 	from := at + 2 + len(right) - len(strings.TrimLeft(right, " \t"))
@@ -81,7 +95,7 @@ func ParseConstraint(text string) (Constraint, error) {
 	case strings.HasPrefix(value, "="):
 		return bad(from, "one = too many")
 	}
-	if fact == "role" {
+	if c.fact == factRole {
 		switch value {
 		case "manager": // what Swarm calls a member
 			value = string(model.NodeMember)
@@ -90,10 +104,11 @@ func ParseConstraint(text string) (Constraint, error) {
 			return bad(from, "%q is no role; a node is a member or a worker", value)
 		}
 	}
-	if fact == "arch" {
+	if c.fact == factArch {
 		value = architecture(value)
 	}
-	return Constraint{Text: key + op + value, key: fact, value: value, not: op == "!="}, nil
+	c.Text, c.value = key+op+value, value
+	return c, nil
 }
 
 // architecture gives the name that nodes report for one that people write.
@@ -111,19 +126,19 @@ func architecture(s string) string {
 // have equals nothing.
 func (c *Constraint) Holds(n *Node) bool {
 	is := ""
-	switch c.key {
-	case "name":
+	switch c.fact {
+	case factLabel:
+		is = n.Labels[c.label]
+	case factName:
 		is = n.Name
-	case "id":
+	case factID:
 		is = n.ID
-	case "role":
+	case factRole:
 		is = string(n.Role)
-	case "arch":
+	case factArch:
 		is = architecture(n.Architecture)
-	case "os":
+	case factOS:
 		is = n.OS
-	default:
-		is = n.Labels[c.key[len("labels."):]]
 	}
 	return (is == c.value) != c.not
 }

@@ -2,15 +2,16 @@ package scheduler
 
 import (
 	"cmp"
-	"container/heap"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/skerryhq/skerry/raft/model"
 )
 
 // Run places replicas of one service, one after the other. It sees what its own
-// Next calls added to the board; changes made to the board in other ways while
-// it is used are not seen.
+// Next calls added to the board, and the rest when another run has been begun
+// since.
 type Run struct {
 	board   *Board
 	req     Request
@@ -19,6 +20,7 @@ type Run struct {
 	nodes   int
 	pending Decision // why nothing fits any more; given to all that follow
 	homes   []string // ids of the nodes that hold its volumes
+	refused map[*place]bool
 }
 
 // domain is a value of the label SpreadBy, or all nodes.
@@ -52,38 +54,70 @@ func (b *Board) Run(req Request) *Run {
 	return r
 }
 
+// again judges anew if another run of the board has begun since.
+func (r *Run) again() {
+	if r.board.run != r && r.pending.Reason == "" {
+		r.domains, r.fit, r.nodes = nil, 0, 0
+		r.judge()
+	}
+}
+
 // judge finds the nodes that fit.
 func (r *Run) judge() {
-	on := r.board.services[r.req.ServiceID]
-	holders := r.board.images[r.req.Image]
-	byValue := map[string]*domain{}
+	b := r.board
+	all, groups := b.sorted(), b.grouped(r.req.SpreadBy)
+	on, holders := b.services[r.req.ServiceID], b.images[r.req.Image]
 	hostNodes := r.hostNodes()
-	r.domains, r.fit, r.nodes = nil, 0, 0
-	for _, p := range r.board.sorted() {
+	meets := make([][]bool, len(r.req.Constraints))
+	for i := range r.req.Constraints {
+		meets[i] = b.meeting(&r.req.Constraints[i])
+	}
+	domains := make([]domain, len(groups.values))
+	for i := range domains {
+		domains[i].value, domains[i].spots.pack = groups.values[i], r.req.Strategy == model.BinPack
+	}
+	for p, n := range on {
+		if p.EnvironmentID == r.req.EnvironmentID {
+			domains[groups.of[p.rank]].replicas += n
+		}
+	}
+	if cap(b.spare) < len(all) {
+		b.spare = make([]spot, 0, len(all))
+	}
+	fit := b.spare[:0]
+	b.run = r
+nodes:
+	for _, i := range groups.order {
+		p := all[i]
 		if p.EnvironmentID != r.req.EnvironmentID {
 			continue
 		}
 		r.nodes++
-		value := ""
-		if r.req.SpreadBy != "" {
-			value = p.Labels[r.req.SpreadBy]
+		for _, m := range meets {
+			if !m[i] {
+				continue nodes
+			}
 		}
-		d := byValue[value]
-		if d == nil {
-			d = &domain{value: value, spots: spots{pack: r.req.Strategy == "binpack"}}
-			byValue[value] = d
-			r.domains = append(r.domains, d)
+		if r.refused[p] || r.refusal(p, hostNodes, false) != "" {
+			continue
 		}
-		here := on[p]
-		d.replicas += here
-		if r.fits(p, hostNodes) {
-			r.fit++
-			d.spots.list = append(d.spots.list, spot{place: p, replicas: here, share: p.share(), image: holders[p.ID]})
+		s := spot{place: p, share: p.share(), image: len(holders) > 0 && holders[p.ID]}
+		if len(on) > 0 {
+			s.replicas = on[p]
 		}
+		fit = append(fit, s)
 	}
-	r.domains = slices.DeleteFunc(r.domains, func(d *domain) bool { return len(d.spots.list) == 0 })
-	for _, d := range r.domains {
-		heap.Init(&d.spots)
+	r.fit = len(fit)
+	for begin := 0; begin < len(fit); {
+		at, end := groups.of[fit[begin].rank], begin
+		for end < len(fit) && groups.of[fit[end].rank] == at {
+			end++
+		}
+		d := &domains[at]
+		d.spots.list = fit[begin:end:end]
+		d.spots.order()
+		r.domains = append(r.domains, d)
+		begin = end
 	}
 }
 
@@ -99,11 +133,6 @@ func (r *Run) hostNodes() []*place {
 		}
 	}
 	return out
-}
-
-// fits is refusal without words, for speed.
-func (r *Run) fits(p *place, hostNodes []*place) bool {
-	return p.Closed == "" && r.refusal(p, hostNodes, false) == ""
 }
 
 const no = "no"
@@ -189,6 +218,7 @@ func (p *place) share() int64 {
 // Next chooses a node for one more replica and notes it on the board. Without a
 // node the decision says why; so will all that follow.
 func (r *Run) Next() Decision {
+	r.again()
 	for r.pending.Reason == "" {
 		d := r.domain()
 		if d == nil {
@@ -197,7 +227,7 @@ func (r *Run) Next() Decision {
 		}
 		s := &d.spots.list[0]
 		if r.refusal(s.place, nil, false) != "" { // full by now, or a second replica would meet the first
-			heap.Pop(&d.spots)
+			d.spots.drop(0)
 			if len(d.spots.list) == 0 {
 				r.domains = slices.DeleteFunc(r.domains, func(x *domain) bool { return x == d })
 			}
@@ -208,7 +238,7 @@ func (r *Run) Next() Decision {
 		s.replicas++
 		s.share = s.place.share()
 		d.replicas++
-		heap.Fix(&d.spots, 0)
+		d.spots.sink(0)
 		return out
 	}
 	return r.pending
@@ -222,10 +252,14 @@ func (r *Run) Refuse(nodeID string) {
 		return
 	}
 	r.board.add(p, r.req.ServiceID, r.req.Reserve, -1)
+	if r.refused == nil {
+		r.refused = map[*place]bool{}
+	}
+	r.refused[p] = true
 	for _, d := range r.domains {
 		if i := slices.IndexFunc(d.spots.list, func(s spot) bool { return s.place == p }); i >= 0 {
 			d.replicas--
-			heap.Remove(&d.spots, i)
+			d.spots.drop(i)
 		}
 	}
 	r.domains = slices.DeleteFunc(r.domains, func(d *domain) bool { return len(d.spots.list) == 0 })
@@ -350,12 +384,35 @@ func (s *spots) better(a, b *spot) bool {
 	return a.rank < b.rank
 }
 
-func (s *spots) Len() int           { return len(s.list) }
-func (s *spots) Less(i, j int) bool { return s.better(&s.list[i], &s.list[j]) }
-func (s *spots) Swap(i, j int)      { s.list[i], s.list[j] = s.list[j], s.list[i] }
-func (s *spots) Push(x any)         { s.list = append(s.list, x.(spot)) }
-func (s *spots) Pop() any {
-	last := s.list[len(s.list)-1]
-	s.list = s.list[:len(s.list)-1]
-	return last
+// order makes a heap of the list.
+func (s *spots) order() {
+	for i := len(s.list)/2 - 1; i >= 0; i-- {
+		s.sink(i)
+	}
+}
+
+// sink moves a spot that has become worse to where it belongs.
+func (s *spots) sink(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(s.list) {
+			return
+		}
+		if child+1 < len(s.list) && s.better(&s.list[child+1], &s.list[child]) {
+			child++
+		}
+		if !s.better(&s.list[child], &s.list[i]) {
+			return
+		}
+		s.list[i], s.list[child] = s.list[child], s.list[i]
+		i = child
+	}
+}
+
+// drop takes a spot out.
+func (s *spots) drop(i int) {
+	last := len(s.list) - 1
+	s.list[i] = s.list[last]
+	s.list = s.list[:last]
+	s.order() // it happens once a node and run
 }
