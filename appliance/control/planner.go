@@ -346,7 +346,11 @@ func (w *placing) conditions(waits []deploy.Wait) command.Command {
 			now = append(now, model.Condition{Type: "Moved", Reason: "Waits", Message: count(len(waits)-most, "more container") + " as well"})
 			break
 		}
-		now = append(now, model.Condition{Type: "Moved", Reason: "Waits", Message: wait.Name + ": " + wait.Reason})
+		c := model.Condition{Type: "Moved", Reason: "Waits", Message: wait.Name + ": " + wait.Reason}
+		if wait.Down {
+			c.Type, c.Reason = "Placed", "WaitsForNode"
+		}
+		now = append(now, c)
 	}
 	was := w.s.Status.Conditions
 	if slices.EqualFunc(was, now, func(a, b model.Condition) bool {

@@ -45,6 +45,7 @@ type Wait struct {
 	ContainerID string
 	Name        string
 	Reason      string // a sentence without its subject
+	Down        bool   // its node is down
 }
 
 // Plan is what to do for one service. An empty plan means all is as asked, but
@@ -140,7 +141,7 @@ func (w *planner) leave(c *model.Container) string {
 }
 
 func (w *planner) wait(c *model.Container, reason string) {
-	w.plan.Waits = append(w.plan.Waits, Wait{c.ID, c.Name, reason})
+	w.plan.Waits = append(w.plan.Waits, Wait{c.ID, c.Name, reason, w.down(c)})
 }
 
 // lost says whether a container on a node that is down is to be given up.

@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// stall is how long nobody may look at the table before the time in between does
+// not count: this process stood still, and heartbeats could not come in.
+const stall = 2 * time.Second
+
 // Bounds of how long a node that came back waits until it gets new containers.
 const (
 	holdFirst = 10 * time.Second // after the second time down within calmAfter; doubled each time
@@ -24,6 +28,7 @@ const (
 type Table struct {
 	grace time.Duration
 	nodes map[string]*entry
+	awake time.Time // when this process last looked
 }
 
 type entry struct {
@@ -79,6 +84,26 @@ func (e *entry) note(down bool, now time.Time) {
 	e.down = down
 }
 
+// Witness tells that this process is awake. Silence counts only while it is: when
+// it stood still (paused, starved, suspended), nobody is to blame for it.
+func (t *Table) Witness(now time.Time) {
+	if gap := now.Sub(t.awake); gap > stall && !t.awake.IsZero() {
+		for _, e := range t.nodes {
+			if !e.down && e.last.Before(now) {
+				e.last = earlier(e.last.Add(gap), now)
+			}
+		}
+	}
+	t.awake = now
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // Beat notes a heartbeat. It reports false for a node that is not known.
 func (t *Table) Beat(nodeID string, at time.Time) bool {
 	e := t.nodes[nodeID]
@@ -111,9 +136,10 @@ type Silent struct {
 
 // Judge gives the verdict at a time. Nodes that the state calls up while their
 // leases ran out are down, unless fewer than half of those that it calls up are
-// alive: then they are suspected. What it tells as Suspected or Cleared it
+// alive: then they are suspected. It is to be called at least every second. What it tells as Suspected or Cleared it
 // tells once.
 func (t *Table) Judge(now time.Time) Verdict {
+	t.Witness(now)
 	var v Verdict
 	var silent []Silent
 	up := 0
