@@ -4,10 +4,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
-/** By name: console.e2e.ts makes the node's administrator, and what comes after it signs in as him. */
+/** console.e2e.ts first: it makes the node's administrator, and what comes after it, by name, signs in as him. */
 class ByName extends BaseSequencer {
   override sort(files: TestSpecification[]) {
-    return Promise.resolve([...files].sort((a, b) => a.moduleId.localeCompare(b.moduleId)))
+    const key = ({ moduleId }: TestSpecification) => `${moduleId.endsWith('/console.e2e.ts') ? 0 : 1} ${moduleId}`
+    return Promise.resolve([...files].sort((a, b) => key(a).localeCompare(key(b))))
   }
 }
 

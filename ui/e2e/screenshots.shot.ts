@@ -14,12 +14,12 @@ const languages = list('LANGUAGES', ['en', 'zh'])
 const widths = list('WIDTHS', ['1280', '390'])
 
 const words = {
-  en: { user: 'User name', password: 'Password', signIn: 'Sign in', more: 'More settings', moreActions: 'More actions', remove: 'Remove app', pull: 'Pull', same: 'Same as' },
-  zh: { user: '用户名', password: '密码', signIn: '登录', more: '更多设置', moreActions: '更多操作', remove: '删除应用', pull: '拉取', same: '等同于' },
+  en: { user: 'User name', password: 'Password', signIn: 'Sign in', more: 'More settings', moreActions: 'More actions', remove: 'Remove app', removeNode: 'Remove node', drain: 'Drain', makeLine: 'Make the line to paste', pull: 'Pull', same: 'Same as' },
+  zh: { user: '用户名', password: '密码', signIn: '登录', more: '更多设置', moreActions: '更多操作', remove: '删除应用', removeNode: '移除主机', drain: '排空', makeLine: '生成命令', pull: '拉取', same: '等同于' },
 }
 type Words = (typeof words)['en']
 
-const pages: { name: string; path: string; before?: boolean; act?: (page: Page, say: Words) => Promise<void> }[] = [
+const pages: { name: string; path: string; scene?: string; before?: boolean; act?: (page: Page, say: Words) => Promise<void> }[] = [
   { name: 'setup', path: '/setup', before: true },
   { name: 'sign-in', path: '/sign-in', before: true },
   { name: 'dashboard', path: '/' },
@@ -68,6 +68,40 @@ const pages: { name: string; path: string; before?: boolean; act?: (page: Page, 
   { name: 'audit', path: '/audit' },
   { name: 'nodes', path: '/nodes' },
   { name: 'node', path: '/nodes/skerry-1' },
+  { name: 'cluster-nodes', path: '/nodes', scene: 'cluster' },
+  { name: 'cluster-dashboard', path: '/', scene: 'cluster' },
+  { name: 'cluster-node', path: '/nodes/gpu-worker-with-a-rather-long-name-in-rack-17', scene: 'cluster' },
+  { name: 'cluster-node-drained', path: '/nodes/skerry-4', scene: 'cluster' },
+  { name: 'cluster-node-down', path: '/nodes/worker-6', scene: 'cluster' },
+  { name: 'cluster-service', path: '/services/shop.web', scene: 'cluster' },
+  { name: 'cluster-app-waiting', path: '/apps/checkout', scene: 'cluster' },
+  { name: 'cluster-add', path: '/nodes?do=add', scene: 'cluster' },
+  {
+    name: 'cluster-add-line',
+    path: '/nodes?do=add',
+    scene: 'cluster',
+    act: async (page, say) => {
+      await page.getByRole('button', { name: say.makeLine }).click()
+      await page.getByRole('dialog').locator('pre').first().waitFor()
+      await fetch(`${target.url}/mock/join`, { method: 'POST' })
+      await page.getByRole('dialog').getByRole('link').first().waitFor()
+    },
+  },
+  { name: 'cluster-drain', path: '/nodes/skerry-2', scene: 'cluster', act: async (page, say) => page.getByRole('button', { name: say.drain, exact: true }).click() },
+  {
+    name: 'cluster-remove',
+    path: '/nodes/skerry-4',
+    scene: 'cluster',
+    act: async (page, say) => {
+      await page.getByRole('button', { name: say.moreActions }).click()
+      await page.getByRole('menuitem', { name: say.removeNode }).click()
+      await page.getByRole('dialog').getByRole('checkbox').check()
+    },
+  },
+  { name: 'pair-nodes', path: '/nodes', scene: 'pair' },
+  { name: 'lost-nodes', path: '/nodes', scene: 'lost', act: async (page) => page.waitForTimeout(2_500) },
+  { name: 'lost-dashboard', path: '/', scene: 'lost', act: async (page) => page.waitForTimeout(2_500) },
+  { name: 'stale-apps', path: '/apps', scene: 'stale' },
   { name: 'events', path: '/events' },
   { name: 'account', path: '/account' },
   { name: 'account-token', path: '/account?do=token' },
@@ -133,9 +167,10 @@ async function signIn(context: BrowserContext, say: Words) {
   await page.close()
 }
 
-async function take(context: BrowserContext, { path, act, name }: (typeof pages)[number], say: Words, file: string) {
+async function take(context: BrowserContext, { path, act, name, scene: of }: (typeof pages)[number], say: Words, file: string) {
   const page = await context.newPage()
-  await scene(name === 'setup' ? 'fresh' : name === 'apps-empty' ? 'empty' : 'busy')
+  await scene(name === 'setup' ? 'fresh' : name === 'apps-empty' ? 'empty' : of === 'stale' ? 'cluster' : (of ?? 'busy'))
+  if (of === 'stale') await fetch(`${target.url}/mock/reach/83/leader`, { method: 'POST' })
   await page.goto(target.url + path)
   await page.getByRole('heading', { level: 1 }).waitFor()
   await page.waitForTimeout(400)

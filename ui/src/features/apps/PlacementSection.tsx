@@ -5,7 +5,7 @@ import { formatBytes, formatCores } from '@/shared/lib/format'
 import { Facts, Section } from '@/shared/ui/Page'
 
 /** Where the replicas of a service may run, what is kept free for each, and how many may be away at once. */
-export function PlacementSection({ spec: { placement = {}, reserve = {}, maxUnavailable } }: { spec: ServiceSpec }) {
+export function PlacementSection({ name, spec: { placement = {}, reserve = {}, maxUnavailable } }: { name: string; spec: ServiceSpec }) {
   const { t } = useTranslation()
   const names = (list: string[] | undefined, none: string) => (list?.length ? <span className="sk-labels">{list.map((name) => <Tag key={name}>{name}</Tag>)}</span> : <span className="sk-muted">{none}</span>)
   const kept = [
@@ -22,7 +22,7 @@ export function PlacementSection({ spec: { placement = {}, reserve = {}, maxUnav
           { label: t('placement.maxUnavailable'), value: maxUnavailable || 1 },
           ...(placement.spreadBy ? [{ label: t('placement.spreadBy'), value: <code>{placement.spreadBy}</code> }] : []),
           ...(placement.affinity?.length ? [{ label: t('placement.affinity'), value: names(placement.affinity, '') }] : []),
-          ...(placement.antiAffinity?.length ? [{ label: t('placement.antiAffinity'), value: names(placement.antiAffinity, '') }] : []),
+          ...(placement.antiAffinity?.length ? [{ label: t('placement.antiAffinity'), value: names(placement.antiAffinity.map((other) => (other === name ? t('placement.itself') : other)), '') }] : []),
         ]}
       />
     </Section>

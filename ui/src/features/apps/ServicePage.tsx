@@ -103,7 +103,7 @@ function Detail({ service, lost }: { service: Service; lost: ReturnType<typeof a
                     ]}
                   />
                 </Section>
-                <PlacementSection spec={service.spec} />
+                <PlacementSection name={service.name} spec={service.spec} />
                 <Section title={t('app.containers')} flush>
                   {ofApp.isError ? <ProblemAlert problem={asProblem(ofApp.error)} /> : <ContainersTable containers={containers} onLogs={(each) => openTab('logs', each.name)} />}
                 </Section>

@@ -204,13 +204,21 @@ function Tiles({ status: { counts } }: { status: Status }) {
   )
 }
 
+/** So many nodes stand on the dashboard; those with trouble or the most load first. */
+const shownNodes = 6
+
 function Nodes({ status }: { status: Status }) {
   const { t } = useTranslation()
+  const several = status.nodes.length > 1
+  const weight = ({ ready, stats }: Status['nodes'][number]) => (!ready ? 3 : stats ? Math.max(stats.cpuPercent / 100, stats.memoryUsedBytes / stats.memoryTotalBytes, stats.diskUsedBytes / stats.diskTotalBytes) : 2)
+  // In steps of a tenth, so that rows do not change places with every measure.
+  const shown = several ? [...status.nodes].sort((a, b) => Math.round(weight(b) * 10) - Math.round(weight(a) * 10) || a.name.localeCompare(b.name, undefined, { numeric: true })).slice(0, shownNodes) : status.nodes
+  const more = status.nodes.length - shown.length
   return (
     <Section title={t('dashboard.nodes')} extra={<Link to="/nodes">{t('action.all')}</Link>}>
       <div className="sk-meters">
-        {status.nodes.map((node) => (
-          <div key={node.id} className="sk-meters">
+        {shown.map((node) => (
+          <div key={node.id} className={several ? 'sk-node-row' : 'sk-meters'}>
             <div className="sk-namecell">
               <StatusBadge status={node.ready ? 'running' : 'failed'} quiet />
               <Link className="sk-name" to={`/nodes/${encodeURIComponent(node.name)}`}>
@@ -218,16 +226,17 @@ function Nodes({ status }: { status: Status }) {
               </Link>
             </div>
             {node.stats ? (
-              <>
-                <Meter label={t('measure.cpu', { count: node.cpus })} value={node.stats.cpuPercent / 100} limit={1} format={formatPercent} hideLimit />
-                <Meter label={t('measure.memory')} value={node.stats.memoryUsedBytes} limit={node.stats.memoryTotalBytes} format={formatBytes} />
-                <Meter label={t('measure.disk')} value={node.stats.diskUsedBytes} limit={node.stats.diskTotalBytes} format={formatBytes} />
-              </>
+              <div className={several ? 'sk-node-three' : 'sk-meters'}>
+                <Meter label={several ? t('nodes.cpu') : t('measure.cpu', { count: node.cpus })} value={node.stats.cpuPercent / 100} limit={1} format={formatPercent} hideLimit />
+                <Meter label={t('measure.memory')} value={several ? node.stats.memoryUsedBytes / node.stats.memoryTotalBytes : node.stats.memoryUsedBytes} limit={several ? 1 : node.stats.memoryTotalBytes} format={several ? formatPercent : formatBytes} hideLimit={several} />
+                <Meter label={t('measure.disk')} value={several ? node.stats.diskUsedBytes / node.stats.diskTotalBytes : node.stats.diskUsedBytes} limit={several ? 1 : node.stats.diskTotalBytes} format={several ? formatPercent : formatBytes} hideLimit={several} />
+              </div>
             ) : (
-              <p className="sk-muted">{t('measure.none')}</p>
+              <p className="sk-muted">{node.ready ? t('measure.none') : t('nodes.health.down')}</p>
             )}
           </div>
         ))}
+        {more > 0 && <Link to="/nodes">{t('nodes.more', { count: more })}</Link>}
       </div>
     </Section>
   )

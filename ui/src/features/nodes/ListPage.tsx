@@ -59,7 +59,10 @@ export default function ListPage() {
             <Link className="sk-name" to={`/nodes/${encodeURIComponent(node.name)}`}>
               {node.name}
             </Link>
-            <div className="sk-muted sk-number sk-hide-narrow">{node.status.address}</div>
+            <div className="sk-muted sk-number sk-hide-narrow">
+              {node.status.address}
+              {environments.length > 1 && ` · ${environmentName(node.environmentId)}`}
+            </div>
           </div>
         </div>
       ),
@@ -71,7 +74,6 @@ export default function ListPage() {
     { key: 'memory', title: t('measure.memory'), responsive: ['md'], sorter: true, sortOrder: order('memory'), render: (_, node) => <Load stats={stats.get(node.id)} of={(measured) => measured.memoryUsedBytes / measured.memoryTotalBytes} title={t('measure.memory')} limit={formatBytes(node.status.memoryBytes)} /> },
     { key: 'containers', title: t('nav.containers'), align: 'right', responsive: ['lg'], sorter: true, sortOrder: order('containers'), render: (_, node) => <span className="sk-number">{stats.get(node.id)?.containersRunning ?? '–'}</span> },
     { key: 'version', title: t('column.version'), responsive: ['xl'], sorter: true, sortOrder: order('version'), render: (_, { status }) => status.skerryVersion || '–' },
-    ...(environments.length > 1 ? [{ key: 'environment', title: t('join.environment'), responsive: ['xl' as const], render: (_: unknown, node: Node) => environmentName(node.environmentId) }] : []),
     { key: 'labels', title: t('node.labels'), responsive: ['xxl'], render: (_, { spec }) => <span className="sk-labels">{Object.entries(spec.labels ?? {}).map(([key, value]) => <Tag key={key}>{`${key}=${value}`}</Tag>)}</span> },
   ]
   const choice = (name: string, label: string, any: string, options: { value: string; label: string }[], width = 140) => (

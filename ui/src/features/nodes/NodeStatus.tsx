@@ -19,6 +19,7 @@ export function Health({ node }: { node: Node }) {
   const health = nodeHealth(node)
   const reason = nodeReason(node)
   const code = health === 'down' ? 'NodeDown' : (node.status.conditions?.[0]?.reason ?? '')
+  const said = reason && say(language, code, reason).text
   const since = health === 'down' ? node.health?.since : node.status.conditions?.[0]?.since
   return (
     <div className="sk-node-health">
@@ -29,7 +30,11 @@ export function Health({ node }: { node: Node }) {
           <Time at={since} />
         </span>
       )}
-      {reason && <div className="sk-muted sk-node-reason">{say(language, code, reason).text}</div>}
+      {said && (
+        <div className="sk-muted sk-node-reason" title={said}>
+          {said}
+        </div>
+      )}
     </div>
   )
 }

@@ -45,6 +45,6 @@ export function inOrder<M extends QuorumMemberLike>(members: readonly M[]): M[] 
 }
 
 /** Whether a member needs to be looked at. */
-export function ailing({ alive, lag, reason }: QuorumMemberLike): boolean {
-  return !alive || lag > 1_000 || (reason !== undefined && reason !== '')
+export function ailing({ alive, lag, part }: QuorumMemberLike): boolean {
+  return !alive || lag > 1_000 || part === 'none'
 }
