@@ -142,11 +142,21 @@ func hostNames(cfg config.Config) []string {
 	return append(names, cfg.SANs...)
 }
 
-// localAddresses lists the host's own addresses that others can reach.
+// localAddresses lists the host's own addresses that others can reach. Those on
+// loopback interfaces are not among them: the overlay keeps some there.
 func localAddresses() []netip.Addr {
-	all, err := net.InterfaceAddrs()
+	interfaces, err := net.Interfaces()
 	if err != nil {
 		return nil
+	}
+	var all []net.Addr
+	for _, i := range interfaces {
+		if i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		if on, err := i.Addrs(); err == nil { // it may have gone meanwhile
+			all = append(all, on...)
+		}
 	}
 	var out []netip.Addr
 	for _, a := range all {
