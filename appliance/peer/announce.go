@@ -78,6 +78,7 @@ func (s *Server) announceLoop(ctx context.Context) {
 func (a *announcer) step(ctx context.Context) {
 	s := a.s
 	s.peers.uprooted()
+	s.expel()
 	if id, _ := s.cfg.Directory.Cluster(); id == "" {
 		return
 	}

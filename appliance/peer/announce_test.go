@@ -201,11 +201,27 @@ func TestRemovedNode(t *testing.T) {
 	a := r.add("a", model.NodeMember, nil)
 	b := r.add("b", model.NodeMember, nil)
 	within(t, 10*time.Second, "a knows b", func() bool { return a.book.seq("b") > 0 })
+	raft, err := b.Stream().Dial("a", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.get(t, "a", "/peer/v1/who"); err != nil {
+		t.Fatal(err)
+	}
 	a.dir.set(func(d *nodes) { d.removed["b"] = true; delete(d.all, "b") })
+	// What b has open ends as well.
+	_ = raft.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := raft.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Errorf("a connection of the removed node is kept: %v", err)
+	}
+	within(t, 5*time.Second, "b is told why", func() bool {
+		_, err := b.get(t, "a", "/peer/v1/who")
+		return model.CodeOf(err) == "node_removed"
+	})
 	if s := ids(a.Peers().Members()); s != "[]" {
 		t.Errorf("members are %s", s)
 	}
-	_, err := a.Stream().Dial("b", time.Second)
+	_, err = a.Stream().Dial("b", time.Second)
 	code(t, err, "node_removed")
 	next, err := b.book.announce("127.0.0.7:1", 0, time.Now())
 	if err != nil {

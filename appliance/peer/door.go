@@ -129,6 +129,7 @@ func (s *Server) speak(ctx context.Context, c *tls.Conn, proto string, outside f
 	}
 	_ = c.SetDeadline(time.Time{})
 	outside()
+	defer s.seat(c, caller.NodeID)()
 	switch proto {
 	case protoPeer:
 		s.serveHTTP(ctx, c, caller)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -33,9 +34,10 @@ type Server struct {
 	helloTimeout   time.Duration // from accept to the end of the hello
 	authorityEvery time.Duration // how often a worker asks which authorities count
 
-	mu    sync.Mutex
-	ended bool           // Run has ended: nothing is begun any more; guarded by mu
-	tasks sync.WaitGroup // what runs besides Run; Run waits for it
+	mu     sync.Mutex
+	guests map[*tls.Conn]string // connections that other nodes made, and their ids; guarded by mu
+	ended  bool                 // Run has ended: nothing is begun any more; guarded by mu
+	tasks  sync.WaitGroup       // what runs besides Run; Run waits for it
 }
 
 // New makes a Server. It reads the address book and starts nothing.
@@ -49,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log.With("component", "peer"), door: newDoor(), mux: http.NewServeMux(),
 		h2:    &http2.Server{MaxConcurrentStreams: 1000, ReadIdleTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		wrong: newThrottle(), noise: newThrottle(), relay: make(chan Announcement, 256), helloTimeout: helloTimeout, authorityEvery: authorityEvery,
+		wrong: newThrottle(), guests: map[*tls.Conn]string{}, noise: newThrottle(), relay: make(chan Announcement, 256), helloTimeout: helloTimeout, authorityEvery: authorityEvery,
 	}
 	var err error
 	if s.book, err = openBook(cfg.DataDir, cfg.NodeID, cfg.Certs, s.log); err != nil {
@@ -118,6 +120,37 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	s.tasks.Wait()
 	s.book.close() // whoever runs next in this data directory writes its own
 	return err
+}
+
+// seat remembers a connection that another node made; leave forgets it.
+func (s *Server) seat(c *tls.Conn, nodeID string) (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guests[c] = nodeID
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.guests, c)
+	}
+}
+
+// expel ends connections of both directions with nodes that were removed since
+// they were made.
+func (s *Server) expel() {
+	gone := func(nodeID string) bool {
+		_, _, err := s.cfg.Directory.Node(nodeID)
+		return err != nil
+	}
+	s.mu.Lock()
+	all := maps.Clone(s.guests)
+	s.mu.Unlock()
+	for c, id := range all {
+		if gone(id) {
+			s.log.Info("ended a connection of a node that was removed", "node", id, "remote", c.RemoteAddr().String())
+			_ = c.NetConn().Close()
+		}
+	}
+	s.peers.drop(func(c *outgoing) bool { return gone(c.nodeID) })
 }
 
 // refused logs that a host was turned away: the first times as a warning, so that

@@ -202,7 +202,9 @@ func (c *Certificates) Trusts() []string {
 func (c *Certificates) TrustPEM() []byte { return bytes.Clone(c.trust.Load().pem) }
 
 // Verify checks that certificates which another node showed were issued by a
-// trusted authority, to a node, and are valid at now. Errors (model.KindDenied):
+// trusted authority, to a node, and have not ended at now. That they begin later
+// only says that this clock or the issuer's is wrong, and cuts nobody off. Errors
+// (model.KindDenied):
 // "no_certificate", "other_cluster", "certificate_expired", "certificate_not_node".
 func (c *Certificates) Verify(shown []*x509.Certificate, now time.Time) (Peer, error) {
 	if len(shown) == 0 {
@@ -213,10 +215,16 @@ func (c *Certificates) Verify(shown []*x509.Certificate, now time.Time) (Peer, e
 	for _, x := range shown[1:] {
 		between.AddCert(x)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: c.trust.Load().pool, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	t, at := c.trust.Load(), now
+	for _, x := range append([]*x509.Certificate{leaf}, t.certs...) {
+		if x.NotBefore.After(at) {
+			at = x.NotBefore
+		}
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: t.pool, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return Peer{}, model.Errorf(model.KindDenied, "certificate_expired", "the certificate of %s is valid from %s to %s and it is %s here: check the clocks of both hosts; a node that was away for longer joins again",
-			called(leaf), day(leaf.NotBefore), day(leaf.NotAfter), day(now))
+		return Peer{}, model.Errorf(model.KindDenied, "certificate_expired", "the certificate of %s ended at %s and it is %s here: check the clocks of both hosts; a node that was away for longer joins again",
+			called(leaf), day(leaf.NotAfter), day(now))
 	}
 	if err != nil {
 		return Peer{}, model.Errorf(model.KindDenied, "other_cluster", "the certificate of %s was not issued by this cluster's authority", called(leaf))
