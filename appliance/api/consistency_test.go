@@ -3,12 +3,15 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/skerryhq/skerry/appliance/registry/auth"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/raft/node"
@@ -146,6 +149,42 @@ func TestCutOff(t *testing.T) {
 	f.never, r.server.began = true, time.Now().Add(-time.Minute)
 	if a := send(t, local, "GET", "http://local"+base+"/nodes", nil); a.header.Get(headerStale) != "60" {
 		t.Errorf("never heard of one: %q", a.header.Get(headerStale))
+	}
+}
+
+// TestCutOffElsewhere holds that no other door takes credentials either.
+func TestCutOffElsewhere(t *testing.T) {
+	r := newRig(t)
+	yes := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	f := &far{Node: r.node}
+	s, err := New(Config{Cluster: f, Operations: r.ops, Runtime: r.runtime, V2: yes, Token: yes, Metrics: yes, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(path string, edits ...edit) *httptest.ResponseRecorder {
+		q, w := httptest.NewRequest(http.MethodGet, path, nil), httptest.NewRecorder()
+		for _, e := range edits {
+			e(q)
+		}
+		s.Handler().ServeHTTP(w, q)
+		return w
+	}
+	for _, path := range []string{"/v2/", "/v2/a/manifests/b", auth.TokenPath, "/metrics"} {
+		f.silent = 0
+		if w := ask(path, bearer(r.admin())); w.Code != http.StatusTeapot {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+		f.silent = time.Minute
+		w := ask(path, bearer(r.admin()))
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "not heard of a leader for 60 seconds") {
+			t.Errorf("%s while cut off: %d %s", path, w.Code, w.Body)
+		}
+		if strings.HasPrefix(path, "/v2") && !strings.HasPrefix(w.Body.String(), `{"errors":[{"code":"UNAVAILABLE"`) {
+			t.Errorf("%s does not refuse in the registry's form: %s", path, w.Body)
+		}
+	}
+	if w := ask("/v2/", header("X", "y")); w.Code != http.StatusTeapot {
+		t.Errorf("without credentials: %d", w.Code)
 	}
 }
 

@@ -61,7 +61,10 @@ func (s *Server) readyz(c *gin.Context) {
 func (s *Server) metrics(c *gin.Context) {
 	r := &request{op: operation{id: "metrics", method: http.MethodGet, permission: access.PermPlatformRead}, view: s.cluster.View()}
 	r.caller.Origin.Time = now()
-	err := s.authenticate(c, r)
+	err := s.doubt(c, r)
+	if err == nil {
+		err = s.authenticate(c, r)
+	}
 	switch {
 	case err != nil:
 	case access.Decide(&r.caller.Principal, access.PermPlatformRead, "") != access.Allow:

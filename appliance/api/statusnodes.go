@@ -146,7 +146,7 @@ func (st *Status) judgeQuorum(q *Quorum) {
 	}
 	switch {
 	case q.CanLose < 0:
-		st.clusterProblem(StatusProblemSeverityError, "QuorumLost", q.Summary+"; where the others do not come back, `skerry recover` on a survivor makes the cluster writable again", time.Time{})
+		st.clusterProblem(StatusProblemSeverityError, "QuorumLost", q.Summary, time.Time{})
 	case q.LeaderID == "":
 		st.clusterProblem(StatusProblemSeverityError, "NoLeader", "there is no leader at the moment, so nothing can be changed", time.Time{})
 	case q.Degraded:

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -12,11 +13,11 @@ import (
 // have their own gate, their own form of errors and bodies of any size.
 func (s *Server) wireRegistry(e *gin.Engine) {
 	if s.cfg.V2 != nil {
-		e.Any("/v2", s.registryDoor(s.cfg.V2))
-		e.Any("/v2/*path", s.registryDoor(s.cfg.V2))
+		e.Any("/v2", s.certain, s.registryDoor(s.cfg.V2))
+		e.Any("/v2/*path", s.certain, s.registryDoor(s.cfg.V2))
 	}
 	if s.cfg.Token != nil {
-		e.Any(auth.TokenPath, func(c *gin.Context) { s.cfg.Token.ServeHTTP(c.Writer, c.Request) })
+		e.Any(auth.TokenPath, s.certain, func(c *gin.Context) { s.cfg.Token.ServeHTTP(c.Writer, c.Request) })
 	}
 }
 
@@ -27,4 +28,17 @@ func (s *Server) registryDoor(h http.Handler) gin.HandlerFunc {
 		patient(c)
 		h.ServeHTTP(c.Writer, c.Request)
 	}
+}
+
+// certain refuses, in the registry's form, what bears credentials while this
+// member cannot know whether they still hold.
+func (s *Server) certain(c *gin.Context) {
+	err := s.doubt(c, of(c))
+	if err == nil {
+		return
+	}
+	_ = c.Error(err)
+	p := problemFor(err, requestID(c))
+	c.Header("Retry-After", strconv.Itoa(p.RetryAfterSeconds))
+	c.AbortWithStatusJSON(p.Status, gin.H{"errors": []gin.H{{"code": "UNAVAILABLE", "message": p.Detail}}})
 }

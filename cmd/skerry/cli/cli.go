@@ -69,7 +69,7 @@ type app struct {
 	detach   bool
 	terminal bool // stdout and stderr are terminals
 	client   *conn
-	index    *indexed // what the replies said was written; nil before the first connection
+	index    *indexed                        // what the replies said was written; nil before the first connection
 	forward  atomic.Pointer[func(os.Signal)] // takes signals while set
 }
 

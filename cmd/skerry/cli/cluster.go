@@ -46,9 +46,6 @@ func (a *app) statusWords(s client.Status) error {
 	for _, p := range s.Problems {
 		fmt.Fprintf(a.Stdout, "  %s  %s\n", p.Severity, printable(p.Message))
 	}
-	if s.StaleSeconds > 0 {
-		fmt.Fprintln(a.Stdout, a.say("status.stale", s.StaleSeconds))
-	}
 	fmt.Fprintln(a.Stdout)
 	if s.SetupNeeded {
 		fmt.Fprintln(a.Stdout, a.say("status.setup"))

@@ -60,7 +60,6 @@ var clusterTexts = map[string]text{
 	"recover.writable":        {"The cluster takes writes again after %s.", "%s 后集群恢复写入。"},
 	"recover.slow":            {"recovered, but no leader has answered after %s; look with `skerry status`", "已恢复，但 %s 后仍没有主节点应答；请用 `skerry status` 查看"},
 	"status.quorum":           {"quorum", "法定人数"},
-	"status.stale":            {"This node has not heard of a leader for %d seconds.", "本节点已有 %d 秒没有收到主节点的消息。"},
 	"join.marked":             {"No daemon runs here; it fetches the state anew when it starts: run `skerry daemon`.", "本机没有运行守护进程；下次启动时会重新获取集群状态：请运行 `skerry daemon`。"},
 	"flag.rejoin-data-dir":    {"data folder of a node whose daemon does not start, for --rejoin", "守护进程无法启动的节点的数据文件夹，用于 --rejoin"},
 	"flag.rejoin-config":      {"its configuration file, for --rejoin", "该节点的配置文件，用于 --rejoin"},
