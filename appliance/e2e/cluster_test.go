@@ -458,10 +458,10 @@ func leave(t *testing.T, b *apptest.Bed) {
 	if n := len(b.Host(out).Tasks()); n != 0 {
 		t.Errorf("%d containers run on the drained host", n)
 	}
-	if gap := w.reset(); gap > time.Second {
+	if gap := w.reset(); gap > 2*time.Second {
 		t.Errorf("during the drain the port did not answer for %s", gap)
 	}
-	b.Host(via).OK("node", "rm", name)
+	b.Host(via).OK("node", "rm", "--force", name) // its volumes are given up
 	b.Host(via).Eventually(20*time.Second, "two members are left", func() bool { q, ok := b.Quorum(via); return ok && len(q.Members) == 2 })
 	b.Host(out).Kill()
 	b.Host(out).Launch()

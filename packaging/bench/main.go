@@ -27,7 +27,7 @@ import (
 )
 
 // sections are the parts of a run, in their order.
-var sections = []string{"start", "burst", "rss", "state", "api", "registry", "unpack"}
+var sections = []string{"start", "burst", "rss", "state", "api", "registry", "unpack", "cluster"}
 
 // options are the command line.
 type options struct {
@@ -126,7 +126,7 @@ func run(ctx context.Context, args []string) (err error) {
 	before := takeCensus(scratch)
 
 	var failed []error
-	if slices.ContainsFunc(o.only, func(s string) bool { return s != "state" && s != "registry" && s != "unpack" }) {
+	if slices.ContainsFunc(o.only, func(s string) bool { return s != "state" && s != "registry" && s != "unpack" && s != "cluster" }) {
 		failed = append(failed, containers(ctx, o, scratch))
 	}
 	if slices.Contains(o.only, "state") {
@@ -137,6 +137,9 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	if slices.Contains(o.only, "unpack") {
 		failed = append(failed, unpacks(ctx, o, scratch))
+	}
+	if slices.Contains(o.only, "cluster") {
+		failed = append(failed, cluster(ctx, o, scratch))
 	}
 	after := takeCensus(scratch)
 	failed = append(failed, before.compare("whole_run", after))

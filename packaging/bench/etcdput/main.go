@@ -27,7 +27,7 @@ func main() {
 }
 
 func run() error {
-	endpoint := flag.String("endpoint", "", "address of etcd's client port")
+	endpoint := flag.String("endpoint", "", "addresses of etcd's client ports, with commas between them")
 	clients := flag.Int("clients", 1, "clients that write at the same time")
 	size := flag.Int("size", 256, "bytes of each value")
 	length := flag.Duration("for", 2*time.Second, "how long to write")
@@ -35,7 +35,7 @@ func run() error {
 	flag.Parse()
 	pool := make([]*clientv3.Client, min(*connections, *clients))
 	for i := range pool {
-		c, err := clientv3.New(clientv3.Config{Endpoints: []string{*endpoint}, DialTimeout: 10 * time.Second})
+		c, err := clientv3.New(clientv3.Config{Endpoints: strings.Split(*endpoint, ","), DialTimeout: 10 * time.Second})
 		if err != nil {
 			return fmt.Errorf("connect to %s: %w", *endpoint, err)
 		}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/skerryhq/skerry/appliance/apptest/debimage"
+	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/node"
+)
+
+// members is how many take part in the section "cluster".
+const members = 3
+
+// cluster measures three members beside three of etcd, all on this machine's one
+// disk: first durable writes, then what a person sees of built hosts: how long a
+// join takes, how long nobody can write when the leader is killed, when replicas
+// of a lost host run elsewhere, and what an idle member costs.
+func cluster(ctx context.Context, o options, scratch string) error {
+	etcd, stopEtcd, err := startEtcds(ctx, filepath.Join(scratch, "etcd-cluster"))
+	if err != nil {
+		return fmt.Errorf("etcd takes no part: %w", err)
+	}
+	ours, stopOurs, err := startMembers(ctx, filepath.Join(scratch, "members"))
+	if err == nil {
+		err = errors.Join(writes(ctx, o, "cluster", etcd, ours), stopOurs())
+	}
+	return errors.Join(err, stopEtcd(), hostFigures(ctx, o))
+}
+
+// hostFigures lets the test bed measure hosts with the built binary; it prints
+// its figures itself, as the benchmark does.
+func hostFigures(ctx context.Context, o options) error {
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "30m", "-v", "./appliance/e2e", "-run", "^TestClusterFigures$", "-figures")
+	cmd.Env = append(os.Environ(), "SKERRY_BIN="+filepath.Join(o.bin, "skerry"))
+	out, err := cmd.Output()
+	for lines := bufio.NewScanner(strings.NewReader(string(out))); lines.Scan(); {
+		if _, figure, ok := strings.Cut(lines.Text(), "figure "); ok {
+			fmt.Println(figure)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("measure hosts: %w: %s", err, string(out[max(0, len(out)-1500):]))
+	}
+	return nil
+}
+
+// loopback carries raft between members of this process.
+type loopback struct {
+	net.Listener
+	addresses map[string]string // by node id; complete before anybody dials
+}
+
+// Dial connects to a node by its id.
+func (l loopback) Dial(nodeID string, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", l.addresses[nodeID], timeout)
+}
+
+// startMembers opens three members on disk that talk over TCP on loopback.
+func startMembers(ctx context.Context, dir string) (writer, func() error, error) {
+	debug.SetGCPercent(200) // as `skerry daemon` does
+	addresses := map[string]string{}
+	var streams []loopback
+	for i := range members {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return writer{}, nil, err
+		}
+		addresses[memberID(i)] = l.Addr().String()
+		streams = append(streams, loopback{l, addresses})
+	}
+	var nodes []*node.Node
+	stop := func() error {
+		var errs []error
+		for _, n := range nodes {
+			errs = append(errs, n.Close())
+		}
+		return errors.Join(errs...)
+	}
+	for i, s := range streams {
+		n, err := node.Open(node.Config{Dir: filepath.Join(dir, memberID(i)), ID: memberID(i), Version: "bench", Stream: s})
+		if err != nil {
+			return writer{}, nil, errors.Join(err, stop())
+		}
+		nodes = append(nodes, n)
+	}
+	if err := foundCluster(ctx, nodes[0]); err != nil {
+		return writer{}, nil, errors.Join(err, stop())
+	}
+	for i := 1; i < members; i++ {
+		if err := within(ctx, 20*time.Second, func(ctx context.Context) error { return nodes[0].AddVoter(ctx, memberID(i)) }); err != nil {
+			return writer{}, nil, errors.Join(fmt.Errorf("add a member: %w", err), stop())
+		}
+	}
+	run := 0 // makes names unique; runs follow one another
+	write := func(ctx context.Context, clients int) (rate, error) {
+		run++
+		prefix := fmt.Sprintf("c%d", run)
+		return repeatedly(ctx, clients, func(ctx context.Context, client, i int) error {
+			now := time.Now().UTC()
+			_, err := nodes[0].Propose(ctx, &command.PutVolume{
+				Head: command.By(model.Origin{Actor: "bench", RequestID: prefix, Time: now}),
+				Volume: model.Volume{
+					Meta: meta(fmt.Sprintf("%s-%d-%d", prefix, client, i), now), TenantID: "default", NodeID: "bench",
+					Spec: model.VolumeSpec{Driver: "local"},
+				},
+			})
+			return err
+		})
+	}
+	return writer{name: "ours", write: write}, stop, nil
+}
+
+func memberID(i int) string { return fmt.Sprintf("member-%d", i+1) }
+
+// startEtcds starts three of Debian's etcd on loopback; clients use all of them.
+func startEtcds(ctx context.Context, dir string) (writer, func() error, error) {
+	tools, err := debimage.Unpack(ctx, false, "etcd-server")
+	if err != nil {
+		return writer{}, nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return writer{}, nil, err
+	}
+	put := filepath.Join(dir, "etcdput")
+	build := exec.CommandContext(ctx, "go", "build", "-o", put, ".")
+	build.Dir = filepath.Join("packaging", "bench", "etcdput")
+	if out, err := build.CombinedOutput(); err != nil {
+		return writer{}, nil, fmt.Errorf("build etcd's client (run the benchmark from the repository's root): %w: %s", err, out)
+	}
+	var peers, clients, initial []string
+	for i := range members {
+		for _, list := range []*[]string{&peers, &clients} {
+			port, err := freePort()
+			if err != nil {
+				return writer{}, nil, err
+			}
+			*list = append(*list, fmt.Sprintf("http://127.0.0.1:%d", port))
+		}
+		initial = append(initial, memberID(i)+"="+peers[i])
+	}
+	var daemons []*daemon
+	stop := func() error {
+		var errs []error
+		for _, d := range daemons {
+			errs = append(errs, d.stop(10*time.Second))
+		}
+		return errors.Join(append(errs, sweep(dir))...)
+	}
+	for i := range members {
+		d, err := launch(nil, filepath.Join(dir, fmt.Sprintf("log%d", i)), nil, filepath.Join(tools, "usr/bin/etcd"),
+			"--name", memberID(i), "--data-dir", filepath.Join(dir, memberID(i)), "--listen-client-urls", clients[i], "--advertise-client-urls", clients[i],
+			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i], "--initial-cluster", strings.Join(initial, ","), "--log-level", "error")
+		if err != nil {
+			return writer{}, nil, errors.Join(err, stop())
+		}
+		daemons = append(daemons, d)
+	}
+	endpoints := strings.ReplaceAll(strings.Join(clients, ","), "http://", "")
+	write := func(ctx context.Context, n int) (rate, error) {
+		out, err := exec.CommandContext(ctx, put, "-endpoint", endpoints, "-clients", fmt.Sprint(n), "-for", writeFor.String()).Output()
+		if err != nil {
+			return rate{}, fmt.Errorf("etcdput: %w: %s", err, tail(daemons[0].log))
+		}
+		var r rate
+		return r, json.Unmarshal(out, &r)
+	}
+	for i, d := range daemons {
+		if err := d.ready(ctx, func(ctx context.Context) error {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(clients[i], "http://"))
+			if err != nil {
+				return err
+			}
+			return conn.Close()
+		}); err != nil {
+			return writer{}, nil, errors.Join(err, stop())
+		}
+	}
+	return writer{name: "etcd", write: write}, stop, nil
+}
