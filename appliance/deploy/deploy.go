@@ -269,6 +269,11 @@ func Starved(s *model.Service, containers []*model.Container) string {
 	return fmt.Sprintf("%d of its service's replicas have no node and no more than %d may be away: %s", n, budget(s), why)
 }
 
+// starved is Starved without what this plan removes.
+func (w *planner) starved() string {
+	return Starved(w.s, slices.DeleteFunc(slices.Clone(w.in.Containers), func(c *model.Container) bool { return slices.Contains(w.plan.Remove, c.ID) }))
+}
+
 // away counts the replicas that do not serve.
 func (w *planner) away() int {
 	n := 0
@@ -296,7 +301,7 @@ func (w *planner) update() {
 	for _, c := range w.outdated[:max(0, min(len(w.outdated), w.budget()-w.away()))] {
 		w.plan.Remove = append(w.plan.Remove, c.ID)
 	}
-	if why := Starved(w.s, w.in.Containers); why != "" && len(w.outdated) > 0 { // those that serve go on serving
+	if why := w.starved(); why != "" && len(w.outdated) > 0 { // those that serve go on serving
 		w.wait(w.outdated[0], "it is of an older revision, but "+why)
 	}
 }
@@ -309,7 +314,7 @@ func (w *planner) move() {
 		case c.Status.Phase != model.PhaseRunning:
 			w.plan.Remove = append(w.plan.Remove, c.ID)
 		case w.moving >= w.budget():
-			if why := Starved(w.s, w.in.Containers); why != "" {
+			if why := w.starved(); why != "" {
 				w.wait(c, w.leave(c)+", but "+why)
 			}
 		default:
