@@ -194,7 +194,14 @@ func (s *Server) takeAnnouncement(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, err)
 		return
 	}
+	if e := s.moves.blocked(a.NodeID, time.Now()); e != nil && a.Seq > s.book.seq(a.NodeID) {
+		WriteError(w, model.Errorf(model.KindThrottled, "announced_too_often", "node %s announced its address too often; wait a few seconds", clip(a.NodeID)))
+		return
+	}
 	news, err := s.book.merge([]Announcement{a}, time.Now())
+	if len(news) > 0 {
+		s.moves.wrong(a.NodeID, time.Now())
+	}
 	if err != nil {
 		caller, _ := CallerOf(r.Context())
 		s.log.Warn("an announcement was not taken", "remote", caller.Remote, "node", caller.NodeID, "err", err)

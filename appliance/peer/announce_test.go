@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -192,6 +193,54 @@ func TestLostBook(t *testing.T) {
 	book, err := openBook(dir, "b", b.certs, b.Server.log)
 	if err != nil || len(book.nodes()) != 0 {
 		t.Fatalf("%v %v", book, err)
+	}
+}
+
+// TestAnnouncedTooOften holds that a node which announces again and again is held
+// off, and others are not.
+func TestAnnouncedTooOften(t *testing.T) {
+	r := newRig(t)
+	a := r.add("a", model.NodeMember, nil)
+	b := r.add("b", model.NodeMember, nil)
+	within(t, 10*time.Second, "a knows b", func() bool { return a.book.seq("b") > 0 })
+	var err error
+	for i := 0; i < 2*wrongBurst && err == nil; i++ {
+		next, aerr := b.book.announce(b.address(), 0, time.Now())
+		if aerr != nil {
+			t.Fatal(aerr)
+		}
+		_, err = b.Peers().announceTo(t.Context(), "a", jsonOf(t, next))
+	}
+	code(t, err, "announced_too_often")
+	c := r.add("c", model.NodeMember, nil)
+	within(t, 10*time.Second, "a hears c", func() bool { return a.Peers().Address("c") == c.address() && a.book.seq("c") > 0 })
+}
+
+// TestManyConnections holds that one node cannot take all there is.
+func TestManyConnections(t *testing.T) {
+	r := newRig(t)
+	a := r.add("a", model.NodeMember, nil)
+	w := certificates(t, r.ca, "w", model.NodeWorker)
+	for i := range maxSeats + 3 {
+		c, answer, err := hostile(t, a, w.Node(), protoPeer, greeting("w"))
+		if err != nil || answer.Refused != nil {
+			t.Fatalf("%+v %v", answer, err)
+		}
+		within(t, 5*time.Second, "the connection is seen", func() bool {
+			a.Server.mu.Lock()
+			defer a.Server.mu.Unlock()
+			return len(a.guests) >= min(i+1, maxSeats)
+		})
+		if i < maxSeats {
+			continue
+		}
+		if _, err := io.Copy(io.Discard, c); err != nil && os.IsTimeout(err) {
+			t.Fatal("a connection too many was kept")
+		}
+	}
+	b := r.add("b", model.NodeMember, nil)
+	if _, err := b.get(t, "a", "/peer/v1/who"); err != nil {
+		t.Fatalf("others suffer: %v", err)
 	}
 }
 

@@ -129,7 +129,12 @@ func (s *Server) speak(ctx context.Context, c *tls.Conn, proto string, outside f
 	}
 	_ = c.SetDeadline(time.Time{})
 	outside()
-	defer s.seat(c, caller.NodeID)()
+	leave, ok := s.seat(c, caller.NodeID)
+	if !ok {
+		s.refused(hostOf(c.RemoteAddr()), "ended a connection of a node: it has too many", "remote", remote, "protocol", proto, "node", caller.NodeID)
+		return
+	}
+	defer leave()
 	switch proto {
 	case protoPeer:
 		s.serveHTTP(ctx, c, caller)

@@ -29,6 +29,7 @@ type Server struct {
 	h2     *http2.Server
 	wrong  *throttle         // hosts that join with secrets that nobody knows
 	noise  *throttle         // hosts whose refusals fill the log
+	moves  *throttle         // nodes that announce again and again
 	relay  chan Announcement // news to pass on
 
 	helloTimeout   time.Duration // from accept to the end of the hello
@@ -51,7 +52,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log.With("component", "peer"), door: newDoor(), mux: http.NewServeMux(),
 		h2:    &http2.Server{MaxConcurrentStreams: 1000, ReadIdleTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		wrong: newThrottle(), guests: map[*tls.Conn]string{}, noise: newThrottle(), relay: make(chan Announcement, 256), helloTimeout: helloTimeout, authorityEvery: authorityEvery,
+		wrong: newThrottle(), guests: map[*tls.Conn]string{}, noise: newThrottle(), moves: newThrottle(), relay: make(chan Announcement, 256), helloTimeout: helloTimeout, authorityEvery: authorityEvery,
 	}
 	var err error
 	if s.book, err = openBook(cfg.DataDir, cfg.NodeID, cfg.Certs, s.log); err != nil {
@@ -122,16 +123,29 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// seat remembers a connection that another node made; leave forgets it.
-func (s *Server) seat(c *tls.Conn, nodeID string) (leave func()) {
+// maxSeats is how many connections one node may have open here.
+const maxSeats = 64
+
+// seat remembers a connection that another node made; leave forgets it. A node
+// that has too many gets no further one.
+func (s *Server) seat(c *tls.Conn, nodeID string) (leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n := 0
+	for _, id := range s.guests {
+		if id == nodeID {
+			n++
+		}
+	}
+	if n >= maxSeats {
+		return nil, false
+	}
 	s.guests[c] = nodeID
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.guests, c)
-	}
+	}, true
 }
 
 // expel ends connections of both directions with nodes that were removed since

@@ -13,7 +13,8 @@ const (
 	wrongHosts = 4096            // hosts that are remembered
 )
 
-// throttle bounds how often a host may try wrong secrets.
+// throttle bounds how often a host, or a node, may do what costs others: try
+// wrong secrets, fill the log, announce. blocked's error is about secrets.
 type throttle struct {
 	mu    sync.Mutex
 	until map[string]time.Time // when the host's tries are all back; guarded by mu
@@ -33,7 +34,7 @@ func (t *throttle) blocked(host string, now time.Time) *model.Error {
 	return model.Errorf(model.KindThrottled, "join_throttled", "too many wrong join tokens came from %s; wait %d seconds and try again", host, int(over.Seconds())+1)
 }
 
-// wrong counts a wrong secret.
+// wrong counts one time, such as a wrong secret.
 func (t *throttle) wrong(host string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
