@@ -8,6 +8,7 @@ import { currentConnection, followEvents, retryNow } from './events'
 import { later } from './logs'
 import type { Progress } from './model'
 import { asProblem } from './problem'
+import { currentReach, forgetReach } from './reach'
 import { setScopeTenant } from './scope'
 import { mergeProgress, runWork } from './work'
 
@@ -57,6 +58,46 @@ describe('client', () => {
     server.use(http.get('*/api/v1/status', () => HttpResponse.error()))
     await expect(answer(api.GET('/status'))).rejects.toMatchObject({ code: 'no_connection', status: 0 })
     expect(asProblem(new Error('x')).code).toBe('console_fault')
+  })
+})
+
+describe('reach', () => {
+  const refusal = (code: string, headers: Record<string, string> = {}) => HttpResponse.json({ ...problem, status: 503, code }, { status: 503, headers })
+  afterEach(() => forgetReach())
+
+  it('learns from reads how long the node has been cut off, and that it no longer is', async () => {
+    let seconds = 12
+    server.use(http.get('*/api/v1/nodes', () => HttpResponse.json({ items: [] }, { headers: seconds ? { 'Skerry-Stale': String(seconds) } : {} })))
+    await answer(api.GET('/nodes'))
+    expect(currentReach().stale).toBe(12)
+    seconds = 0
+    await answer(api.GET('/nodes'))
+    expect(currentReach().stale).toBeUndefined()
+  })
+
+  it('keeps a refused read quiet where the frame says why, and never a refused write', async () => {
+    server.use(http.get('*/api/v1/nodes', () => refusal('cut_off', { 'Skerry-Stale': '43' })), http.post('*/api/v1/nodes/:ref/activate', () => refusal('no_leader')))
+    await expect(answer(api.GET('/nodes'))).rejects.toMatchObject({ code: 'cut_off', ofCluster: true, said: true })
+    expect(currentReach().stale).toBe(43)
+    await expect(answer(api.POST('/nodes/{ref}/activate', { params: { path: { ref: 'n' } } }))).rejects.toMatchObject({ code: 'no_leader', ofCluster: true, said: false })
+    expect(currentReach().leaderless).toBe(true)
+    server.use(http.post('*/api/v1/nodes/:ref/activate', () => HttpResponse.json({})))
+    await answer(api.POST('/nodes/{ref}/activate', { params: { path: { ref: 'n' } } }))
+    expect(currentReach().leaderless).toBe(false)
+  })
+
+  it('sends the index back after a reload, and gives it up when no node has ever seen it', async () => {
+    const sent: (string | null)[] = []
+    server.use(http.get('*/api/v1/nodes', ({ request }) => {
+      sent.push(request.headers.get('Skerry-Index'))
+      return sent.length === 1 ? HttpResponse.json({ items: [] }, { headers: { 'Skerry-Index': '90210' } }) : sent.length <= 4 ? refusal('index_not_applied') : HttpResponse.json({ items: [] }, { headers: { 'Skerry-Index': '7' } })
+    }))
+    await answer(api.GET('/nodes'))
+    expect(sessionStorage.getItem('skerry.index')).toBe('90210')
+    for (let i = 0; i < 3; i++) await expect(answer(api.GET('/nodes'))).rejects.toMatchObject({ code: 'index_not_applied' })
+    await answer(api.GET('/nodes'))
+    await answer(api.GET('/nodes'))
+    expect(sent.slice(1)).toEqual(['90210', '90210', '90210', null, '7'])
   })
 })
 

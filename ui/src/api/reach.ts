@@ -42,17 +42,18 @@ export function useReach(): Reach {
 const said: Record<string, Partial<Reach>> = {
   no_leader: { leaderless: true },
   index_not_applied: { behind: true },
+  // With the header that says for how long.
+  cut_off: {},
 }
 
 /** Learns from an answer: reads say how stale they are, a change that was made proves that somebody leads. */
 export function noteAnswer(response: Response, reading: boolean) {
-  if (!response.ok) return
-  if (!reading) {
-    become({ leaderless: false, behind: false })
-    return
-  }
   const stale = Number(response.headers.get('Skerry-Stale'))
-  become({ behind: false, stale: stale > 0 ? stale : undefined })
+  // Of a refusal only what it says counts, not what it leaves out.
+  if (!response.ok) {
+    if (stale > 0) become({ stale })
+  } else if (reading) become({ behind: false, stale: stale > 0 ? stale : undefined })
+  else become({ leaderless: false, behind: false })
 }
 
 /** Learns from a refusal by its status and code; says whether the banner says it. */

@@ -45,9 +45,11 @@ export function Frame() {
   // A node that has no cluster yet, or does not answer, is neither to be set up nor signed in to.
   const failed = session.isError ? session : setup.isError ? setup : null
   if (failed) {
+    // There is no frame yet that would say it.
+    const { message, code, requestId } = asProblem(failed.error)
     return (
       <div className="sk-page">
-        <ProblemAlert problem={asProblem(failed.error)} retry={() => void failed.refetch()} />
+        <ProblemAlert problem={{ message, code, requestId }} retry={() => void failed.refetch()} />
       </div>
     )
   }

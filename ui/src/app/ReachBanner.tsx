@@ -24,8 +24,8 @@ export function ReachBanner() {
   const queries = useQueryClient()
   const reach = useReach()
   const watch = may('node.read')
-  const quorum = useQuery({ ...quorumQuery, enabled: reach.leaderless && watch, refetchInterval: 3_000 })
-  const troubled = reach.leaderless || reach.behind
+  const quorum = useQuery({ ...quorumQuery, enabled: (reach.leaderless || reach.stale !== undefined) && watch, refetchInterval: 3_000 })
+  const troubled = reach.leaderless || reach.behind || reach.stale !== undefined
   const [shown, setShown] = useState(false)
   useEffect(() => {
     if (!troubled) return

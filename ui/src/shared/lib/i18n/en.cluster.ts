@@ -165,7 +165,7 @@ export const cluster = {
     behind: 'This node has not yet seen your last change; the console asks again until it has.',
     leaderless: 'The cluster has no leader at the moment. You can look at everything; changes are refused until there is one.',
     lost: 'The quorum is lost. You can look at everything; changes are refused until enough members are back, or the cluster is recovered.',
-    stale: 'This node has been cut off from the cluster for {{for}}. What you see may be out of date, and changes are refused until it is back.',
+    stale: 'This node has been cut off from the cluster for {{for}}. What you see may be out of date; open the console of another node, or wait until it is back.',
     waits: 'This is shown as soon as the cluster answers again.',
     whatToDo: 'What to do',
   },
