@@ -232,7 +232,7 @@ func (t *tx) putService(app *model.App, name, id string) (*model.Service, *model
 // row goes with its last container.
 func (t *tx) retireService(s *model.Service) {
 	t.freePorts(s.ID)
-	if _, busy := firstPrefix[model.Container](&t.v, tabContainers, idxService, key(s.ID)); !busy {
+	if !t.v.hasContainers(s.ID) {
 		t.del(tabServices, s)
 		return
 	}
@@ -272,7 +272,7 @@ func (t *tx) sweepService(id string) {
 	if !ok || !s.Removing {
 		return
 	}
-	if _, busy := firstPrefix[model.Container](&t.v, tabContainers, idxService, key(id)); busy {
+	if t.v.hasContainers(id) {
 		return
 	}
 	t.freePorts(id)

@@ -120,6 +120,9 @@ func (t *tx) putContainer(n model.Container) *model.Error {
 		n.Status.Phase = model.PhasePending
 	}
 	shareSpec(&n, s)
+	if on, ok := t.v.Node(n.Assign.NodeID); ok {
+		n.Assign.NodeID = on.ID // the same memory for all of them
+	}
 	t.created(&n.Meta)
 	t.create(tabContainers, &n)
 	t.moveAddress(n.ID, netip.Addr{}, n.Assign.Address)
@@ -148,11 +151,11 @@ func (t *tx) checkAssignment(id string, a model.Assignment) *model.Error {
 	if !a.Address.IsValid() {
 		return nil
 	}
-	if row, taken := first[address](&t.v, tabAddresses, idxID, a.Address.AsSlice()); taken && row.ContainerID != id {
-		name := row.ContainerID
-		if other, ok := t.v.Container(row.ContainerID); ok {
+	if owner, taken := t.v.owner(a.Address); taken && owner != id {
+		name := owner
+		if other, ok := t.v.Container(owner); ok {
 			name = other.Name
-		} else if o, ok := t.v.Orphan(row.ContainerID); ok {
+		} else if o, ok := t.v.Orphan(owner); ok {
 			name = o.Name + ", which its node has not confirmed gone"
 		}
 		return model.Errorf(model.KindConflict, "address_taken", "the address %s belongs to container %s", a.Address, name)
@@ -166,13 +169,11 @@ func (t *tx) moveAddress(id string, from, to netip.Addr) {
 	if from == to {
 		return
 	}
-	if from.IsValid() {
-		if row, ok := first[address](&t.v, tabAddresses, idxID, from.AsSlice()); ok {
-			t.del(tabAddresses, row)
-		}
+	if owner, ok := t.v.owner(from); ok && owner == id {
+		t.setOwner(from, "")
 	}
 	if to.IsValid() {
-		t.create(tabAddresses, &address{Addr: to, ContainerID: id})
+		t.setOwner(to, id)
 	}
 }
 
@@ -200,6 +201,9 @@ func (t *tx) assignContainers(c *command.AssignContainers) *model.Error {
 		}
 		n := *old
 		n.Assign = item.Assign
+		if on, ok := t.v.Node(n.Assign.NodeID); ok {
+			n.Assign.NodeID = on.ID
+		}
 		t.updated(&n.Meta)
 		t.replace(tabContainers, old, &n)
 		t.moveAddress(n.ID, old.Assign.Address, n.Assign.Address)
@@ -281,6 +285,7 @@ func (t *tx) setStatus(nodeID string, item *command.StatusItem) *model.Error {
 	}
 	n := *old
 	n.Status = item.Status
+	n.Status.Phase = shared(n.Status.Phase)
 	t.updated(&n.Meta)
 	t.replace(tabContainers, old, &n)
 	was, is := old.Status.Phase == model.PhaseRunning, n.Status.Phase == model.PhaseRunning

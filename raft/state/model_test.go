@@ -285,6 +285,23 @@ func broken(v *state.View) string {
 	if total != 0 {
 		note(fmt.Sprintf("%d containers are not found by their node", total))
 	}
+	inServices, all := 0, 0
+	for id := range services {
+		slot := 0
+		for c := range v.ContainersOfService(id) {
+			inServices++
+			if c.ServiceID != id || c.Slot < slot {
+				note("container " + c.ID + " is out of place in service " + id)
+			}
+			slot = c.Slot
+		}
+	}
+	for range v.Containers() {
+		all++
+	}
+	if inServices != all {
+		note(fmt.Sprintf("%d of %d containers are found by their service", inServices, all))
+	}
 	for id, s := range services {
 		if s.Status.Running != running[id] {
 			note(fmt.Sprintf("service %s says %d running, there are %d", id, s.Status.Running, running[id]))

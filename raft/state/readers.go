@@ -268,21 +268,18 @@ func (v *View) ContainersOfApp(appID string) iter.Seq[*model.Container] {
 
 // ContainersOfService walks a service's containers by slot.
 func (v *View) ContainersOfService(serviceID string) iter.Seq[*model.Container] {
-	return under[model.Container](v, tabContainers, idxService, key(serviceID))
+	return v.grouped(tabByService, serviceID, bySlot)
 }
 
 // ContainersOnNode walks the containers that are assigned to a node, by name.
 func (v *View) ContainersOnNode(nodeID string) iter.Seq[*model.Container] {
-	return under[model.Container](v, tabContainers, idxNode, key(nodeID))
+	return v.grouped(tabByNode, nodeID, byName)
 }
 
 // ContainerByAddress finds the container that has an address.
 func (v *View) ContainerByAddress(a netip.Addr) (*model.Container, bool) {
-	if !a.IsValid() {
-		return nil, false
-	}
-	if row, ok := first[address](v, tabAddresses, idxID, a.AsSlice()); ok {
-		return v.Container(row.ContainerID)
+	if id, ok := v.owner(a); ok {
+		return v.Container(id)
 	}
 	return nil, false
 }

@@ -55,6 +55,6 @@ func (v *View) OrphansOf(nodeID string) iter.Seq[*model.Orphan] {
 // AddressTaken says whether a container, or one that was given up and not yet
 // confirmed gone, has an address.
 func (v *View) AddressTaken(a netip.Addr) bool {
-	_, taken := first[address](v, tabAddresses, idxID, a.AsSlice())
+	_, taken := v.owner(a)
 	return taken
 }

@@ -3,7 +3,6 @@ package state
 import (
 	"encoding/binary"
 	"errors"
-	"net/netip"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -37,6 +36,9 @@ const (
 	tabRemovedNodes = "removednodes"
 	tabOrphans      = "orphans"
 	tabEvents       = "events"
+
+	tabByService = "containersbyservice" // groups; made from the containers, in no snapshot
+	tabByNode    = "containersbynode"    // likewise
 )
 
 // The indexes. Every one of them is written anew with its object, so a table has
@@ -176,20 +178,13 @@ func schema() *memdb.DBSchema {
 		table(tabContainers,
 			index(idxID, func(o *model.Container) []byte { return key(o.ID) }),
 			index(idxTenant, func(o *model.Container) []byte { return key(o.TenantID, o.Name, o.ID) }),
-			index(idxService, func(o *model.Container) []byte {
-				return append(keyNumber(key(o.ServiceID), uint64(o.Slot)), key(o.ID)...)
-			}),
-			index(idxNode, func(o *model.Container) []byte {
-				if o.Assign.NodeID == "" {
-					return nil
-				}
-				return key(o.Assign.NodeID, o.Name, o.ID)
-			}),
 			many(idxVolume, func(o *model.Container) [][]byte { return volumeKeys(o.Spec.Mounts) })),
 		table(tabVolumes,
 			index(idxID, func(o *model.Volume) []byte { return key(o.ID) }),
 			index(idxTenant, func(o *model.Volume) []byte { return key(o.TenantID, o.Name, o.ID) })),
-		table(tabAddresses, index(idxID, func(o *address) []byte { return o.Addr.AsSlice() })),
+		table(tabAddresses, index(idxID, func(o *addressBlock) []byte { return o.Base.AsSlice() })),
+		table(tabByService, index(idxID, func(o *group) []byte { return key(o.Of, o.Low) })),
+		table(tabByNode, index(idxID, func(o *group) []byte { return key(o.Of, o.Low) })),
 		table(tabImages,
 			index(idxID, func(o *model.Image) []byte { return key(o.ID) }),
 			index(idxTenant, func(o *model.Image) []byte { return key(o.TenantID, o.Name, o.ID) })),
@@ -256,13 +251,6 @@ func refKeys(m *model.Manifest) [][]byte {
 type meta struct {
 	Index  uint64 `json:"index"`  // of the last entry applied
 	Events int    `json:"events"` // rows in the table of events
-}
-
-// address is a row of its own, because addresses hardly ever change while the
-// containers that have them do.
-type address struct {
-	Addr        netip.Addr `json:"addr"`
-	ContainerID string     `json:"containerId"`
 }
 
 // eventChunk is a run of events, the oldest first. Events come and go by the

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 )
@@ -85,7 +83,7 @@ func (v *View) WriteSnapshot(w io.Writer, version string) error {
 	for _, t := range rowsOf {
 		it, err := v.txn.Get(t.table, idxID, []byte(nil))
 		must(err)
-		for o := it.Next(); o != nil; o = it.Next() {
+		write := func(o any) error {
 			if err := enc.Encode(struct {
 				Table  string `json:"t"`
 				Object any    `json:"o"`
@@ -93,6 +91,21 @@ func (v *View) WriteSnapshot(w io.Writer, version string) error {
 				return fmt.Errorf("write snapshot of %s: %w", t.table, err)
 			}
 			rows++
+			return nil
+		}
+		for o := it.Next(); o != nil; o = it.Next() {
+			block, ok := o.(*addressBlock)
+			if !ok {
+				if err := write(o); err != nil {
+					return err
+				}
+				continue
+			}
+			for i := range block.Owners {
+				if err := write(&block.Owners[i]); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	if err := enc.Encode(snapshotRow{Rows: &rows}); err != nil {
@@ -156,6 +169,7 @@ func readGeneration(r io.Reader) (*generation, error) {
 	g := newGeneration()
 	txn := g.db.Txn(true)
 	defer txn.Abort()
+	to := &tx{txn: txn, v: View{txn: txn}}
 	for rows := 0; ; rows++ {
 		line, err := in.ReadBytes('\n')
 		if err != nil {
@@ -179,7 +193,7 @@ func readGeneration(r io.Reader) (*generation, error) {
 		if err := json.Unmarshal(row.Object, o); err != nil {
 			return nil, fmt.Errorf("row %d of %s: %w: %w", rows, row.Table, ErrSnapshot, err)
 		}
-		if err := insertRow(txn, row.Table, o); err != nil {
+		if err := to.load(row.Table, o); err != nil {
 			return nil, fmt.Errorf("row %d of %s: %w: %w", rows, row.Table, ErrSnapshot, err)
 		}
 	}
@@ -199,13 +213,4 @@ func cutRow(line []byte) (snapshotRow, error) {
 	var row snapshotRow
 	err := json.Unmarshal(line, &row)
 	return row, err
-}
-
-func insertRow(txn *memdb.Txn, table string, o any) error {
-	if c, ok := o.(*model.Container); ok { // services come before containers
-		if s, ok := first[model.Service](&View{txn: txn}, tabServices, idxID, key(c.ServiceID)); ok {
-			shareSpec(c, s)
-		}
-	}
-	return txn.Insert(table, o)
 }

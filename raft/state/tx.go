@@ -48,19 +48,29 @@ func (t *tx) end() {
 }
 
 // create writes an object that is not there yet.
-func (t *tx) create(table string, o any) {
-	must(t.txn.Insert(table, o))
-	t.journal = append(t.journal, change{table: table, new: o})
-}
+func (t *tx) create(table string, o any) { t.write(table, nil, o); t.after(table, nil, o) }
 
 // replace writes a changed copy of old, with the same id.
-func (t *tx) replace(table string, old, o any) {
+func (t *tx) replace(table string, old, o any) { t.write(table, old, o); t.after(table, old, o) }
+
+// del deletes an object that is there.
+func (t *tx) del(table string, o any) { t.erase(table, o); t.after(table, o, nil) }
+
+// after keeps in step what is made from an object; old and o may be nil.
+func (t *tx) after(table string, old, o any) {
+	if table == tabContainers {
+		t.follow(old, o)
+	}
+}
+
+// write puts one row, in place of old unless that is nil.
+func (t *tx) write(table string, old, o any) {
 	must(t.txn.Insert(table, o))
 	t.journal = append(t.journal, change{table: table, old: old, new: o})
 }
 
-// del deletes an object that is there.
-func (t *tx) del(table string, o any) {
+// erase deletes one row.
+func (t *tx) erase(table string, o any) {
 	must(t.txn.Delete(table, o))
 	t.journal = append(t.journal, change{table: table, old: o})
 }
