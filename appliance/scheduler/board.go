@@ -53,12 +53,19 @@ func (b *Board) SetNode(n Node) {
 	b.groups, b.meets = nil, nil
 }
 
-// DropNode forgets a node. What was on it must have been removed before.
+// DropNode forgets a node and what was on it.
 func (b *Board) DropNode(id string) {
-	if p := b.nodes[id]; p != nil {
-		delete(b.nodes, id)
-		b.stale = true
+	p := b.nodes[id]
+	if p == nil {
+		return
 	}
+	delete(b.nodes, id)
+	for service, on := range b.services {
+		if delete(on, p); len(on) == 0 {
+			delete(b.services, service)
+		}
+	}
+	b.stale, b.run = true, nil
 }
 
 // Node gives what is known of a node.

@@ -140,6 +140,21 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// TestDropNode removes a node with replicas on it: they count nowhere any more.
+func TestDropNode(t *testing.T) {
+	b := scheduler.NewBoard()
+	b.SetNode(node("n1", labels("zone", "a")))
+	b.SetNode(node("n2", labels("zone", "b")))
+	b.SetNode(node("n3", labels("zone", "b")))
+	b.Add("n3", "s", model.Resources{}, 2)
+	b.DropNode("n3")
+	b.Add("n3", "s", model.Resources{}, -2) // told late
+	run := b.Run(scheduler.Request{ServiceID: "s", EnvironmentID: "e", SpreadBy: "zone"})
+	if one, two := run.Next(), run.Next(); one.NodeID != "n1" || two.NodeID != "n2" {
+		t.Fatalf("got %+v, then %+v", one, two)
+	}
+}
+
 func TestParseConstraint(t *testing.T) {
 	n := node("id1", labels("disk", "ssd", "a.b/c", "x=y"), func(n *scheduler.Node) { n.Name, n.Role = "alpha", model.NodeWorker })
 	for _, c := range []struct {

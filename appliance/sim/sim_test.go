@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("sim.seeds", 200, "how many seeds to run")
+	seeds = flag.Uint64("sim.seeds", 150, "how many seeds to run")
 	first = flag.Uint64("sim.first", 1, "the first seed")
 )
 
