@@ -3,7 +3,7 @@
 // hosts and a network that are played. Everything follows from a seed: the same
 // seed gives the same run, so that a failure repeats.
 //
-// It knows nothing of raft (appliance/raft tests do) nor of containers: an agent
+// It knows nothing of raft (raft/rafttest does) nor of containers: an agent
 // here starts a container by waiting a while. A World is used by one goroutine.
 package sim
 
