@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +89,7 @@ rm -rf "$1"`
 func (b *Bed) sentinel(dir string) {
 	b.t.Helper()
 	cmd := exec.Command("sh", "-c", sentinelScript, "sentinel", dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what ends the test must not end it
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -144,6 +144,15 @@ func (b *Bed) Ask(ctx context.Context, via int, method, path string, in any, hea
 	return res.StatusCode, body, res.Header
 }
 
+// Write makes a tenant through a host, which is one write, and says whether it
+// was acknowledged. It may be called by several goroutines.
+func (b *Bed) Write(via int, name string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Second)
+	defer cancel()
+	status, _, _ := b.Ask(ctx, via, http.MethodPost, "/api/v1/tenants", map[string]any{"name": name})
+	return status == http.StatusCreated
+}
+
 // AwaitReady waits until the given hosts (all without one) say that all of them
 // are ready and up, and know a leader.
 func (b *Bed) AwaitReady(limit time.Duration, hosts ...int) {

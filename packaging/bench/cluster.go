@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/apptest/debimage"
@@ -44,6 +45,8 @@ func cluster(ctx context.Context, o options, scratch string) error {
 func hostFigures(ctx context.Context, o options) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "30m", "-v", "./appliance/e2e", "-run", "^TestClusterFigures$", "-figures")
 	cmd.Env = append(os.Environ(), "SKERRY_BIN="+filepath.Join(o.bin, "skerry"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // the test too; its sentinel clears up
 	out, err := cmd.Output()
 	for lines := bufio.NewScanner(strings.NewReader(string(out))); lines.Scan(); {
 		if _, figure, ok := strings.Cut(lines.Text(), "figure "); ok {
