@@ -74,6 +74,9 @@ test-ui:
 chaos: deps-test build ## try clusters at random: N runs with the built binary, SIM in virtual time, from SEED
 	go test -count=1 -timeout 6h -v ./appliance/chaos -run 'TestSimulated|TestReal' -real $(or $(N),40) -sim $(or $(SIM),500) -seed $(or $(SEED),1)
 
+archipelago: deps-test build ## three hosts, everything that can happen to them, and what clients see of it (the README's table)
+	@go test -count=1 -v ./appliance/e2e -run TestArchipelago | grep -oE '\|.*\||^(---|FAIL|ok).*'
+
 lint: generate ## check style and vet
 	$(TOOL) golangci-lint config verify
 	$(TOOL) golangci-lint run ./...

@@ -110,6 +110,7 @@ type Agent struct {
 	mu      sync.Mutex
 	keepers map[string]*keeper  // guarded by mu
 	leaving map[string]*leaving // guarded by mu
+	serving map[string][]string // app id/service -> containers that answer; guarded by mu
 	volumes map[string]bool     // ids of those that a view has named; only adopt and see
 	strays  []string            // what adopt could not take back; only adopt and see
 	acted   mark                // only see
@@ -228,6 +229,7 @@ func (a *Agent) see(ctx context.Context, v nodeview.View, found map[string]workl
 	a.dropVolumes(ctx, v)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.serving = servers(v)
 	asked := make(map[string]bool, len(v.Containers))
 	for _, c := range v.Containers {
 		asked[c.ID] = true

@@ -34,6 +34,7 @@ type keeper struct {
 	given  bool             // all is given back, and the row is about to go; guarded by mu
 	poke   chan struct{}    // one wake-up is enough: run reads everything again
 	gone   bool             // only run: all is given back and confirmed
+	leaves time.Time        // only run: when it ends although others answer; zero: not to go
 	failed int              // only run: attempts in a row that failed before a task began
 	cancel func()           // ends run at once, in the middle of anything
 	ended  chan struct{}    // closed when run has returned
@@ -234,6 +235,9 @@ func (k *keeper) once(ctx context.Context) (wait time.Duration, more bool, err e
 	case stepStart:
 		err = k.start(ctx, c, s)
 	case stepStop:
+		if wait := k.linger(c, time.Now()); wait > 0 {
+			return wait, false, nil
+		}
 		err = k.stop(ctx, c)
 	case stepSettle:
 		if !s.running() {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerryhq/skerry/appliance/nodeview"
 	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/runtime/workload"
 )
@@ -102,6 +103,39 @@ func TestHarsherStopTakesOver(t *testing.T) {
 		}
 		if took := time.Since(began); took != time.Second || len(s.asked) != 2 || s.asked[1].Grace != 0 {
 			t.Errorf("took %v, asked for %+v", took, s.asked)
+		}
+	})
+}
+
+// A container that goes while another of its service answers still answers for a
+// moment; without another, or when it was stopped by hand, it ends at once.
+func TestLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := New(Config{NodeID: "n1", Log: slog.New(slog.DiscardHandler)})
+		view := nodeview.View{Names: []nodeview.Name{{AppID: "a", Service: "web", Container: "web-2", Serving: true}, {AppID: "a", Service: "web", Container: "web-1", Serving: true}, {AppID: "b", Service: "web", Container: "x", Serving: true}}}
+		c := &model.Container{Meta: model.Meta{ID: "c1", Name: "web-1"}, AppID: "a", ServiceName: "web", Assign: model.Assignment{Remove: true}}
+		k := newKeeper(a, c)
+		if got := k.linger(c, time.Now()); got != 0 {
+			t.Errorf("nobody else answers and it waits %v", got)
+		}
+		a.serving = servers(view)
+		if got := k.linger(c, time.Now()); got != lingerTime {
+			t.Errorf("another one answers and it waits %v", got)
+		}
+		time.Sleep(lingerTime)
+		if got := k.linger(c, time.Now()); got != 0 {
+			t.Errorf("after the time it waits %v more", got)
+		}
+		stopped := *c
+		stopped.Intent.Stopped = true
+		if got := newKeeper(a, &stopped).linger(&stopped, time.Now()); got != 0 {
+			t.Errorf("it was stopped by hand and waits %v", got)
+		}
+		alone := *c
+		alone.AppID = "b"
+		alone.Name = "x"
+		if got := newKeeper(a, &alone).linger(&alone, time.Now()); got != 0 {
+			t.Errorf("it is the only one and waits %v", got)
 		}
 	})
 }
