@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/skerryhq/skerry/netfw/netnstest"
 )
 
@@ -31,10 +29,10 @@ type Bed struct {
 	wire  *netnstest.Host
 
 	mu     sync.Mutex
-	cut    map[int]bool      // guarded by mu, as are the next
-	parted map[[2]int]bool   // the lower first
-	loss   map[int]int       // percent
-	slow   map[int]*slowLine // laid once, kept
+	cut    map[int]bool                // guarded by mu, as are the next
+	parted map[[2]int]bool             // the lower first
+	loss   map[int]int                 // percent
+	slow   map[int]*netnstest.SlowLine // laid once, kept
 }
 
 // NewBed lays the wire and the folders of k hosts; nothing runs yet.
@@ -46,7 +44,7 @@ func NewBed(t testing.TB, k int) *Bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Bed{Client: hosts[k], t: t, wire: wire, cut: map[int]bool{}, parted: map[[2]int]bool{}, loss: map[int]int{}, slow: map[int]*slowLine{}}
+	b := &Bed{Client: hosts[k], t: t, wire: wire, cut: map[int]bool{}, parted: map[[2]int]bool{}, loss: map[int]int{}, slow: map[int]*netnstest.SlowLine{}}
 	t.Cleanup(func() {
 		if err := os.Remove(dir); err != nil {
 			t.Errorf("the bed left something behind: %v", err)
@@ -64,7 +62,7 @@ func NewBed(t testing.TB, k int) *Bed {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, l := range b.slow {
-			l.close()
+			l.Close()
 		}
 	})
 	return b
@@ -208,46 +206,21 @@ func (b *Bed) Delay(i int, d time.Duration) {
 	l := b.slow[i]
 	if l == nil {
 		var err error
-		if l, err = newSlowLine(b.wire, b.nodes[i].Host, i+1); err != nil {
+		if l, err = netnstest.LaySlowLine(b.wire, b.nodes[i].Host, i+1); err != nil {
 			b.t.Fatal(err)
 		}
 		b.slow[i] = l
 	}
-	l.delay.Store(int64(d))
+	l.SetDelay(d)
 }
 
 // SetAddress gives a host another address (192.0.2.0/24) instead of the one
 // that it has.
 func (b *Bed) SetAddress(i int, to netip.Addr) {
 	b.t.Helper()
-	h := b.nodes[i].Host
-	err := h.Do(func() error {
-		link, err := netlink.LinkByName("eth0")
-		if err != nil {
-			return err
-		}
-		fresh, err := netlink.ParseAddr(to.String() + "/24")
-		if err != nil {
-			return err
-		}
-		old, err := netlink.ParseAddr(h.Address.String() + "/24")
-		if err != nil {
-			return err
-		}
-		// The old one goes first, as where DHCP gives another; routes go with it.
-		if err := netlink.AddrDel(link, old); err != nil {
-			return err
-		}
-		if err := netlink.AddrAdd(link, fresh); err != nil {
-			return err
-		}
-		gateway := netip.MustParseAddr("192.0.2.254")
-		return netlink.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()})
-	})
-	if err != nil {
-		b.t.Fatalf("change the address of %s: %v", b.nodes[i].Name, err)
+	if err := b.nodes[i].Host.Readdress(to); err != nil {
+		b.t.Fatal(err)
 	}
-	h.Address = to
 }
 
 // Clock moves the wall clock of a host's daemon by an offset in whole seconds

@@ -183,6 +183,27 @@ func addressVia(a, router netip.Addr) error {
 	return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: router.AsSlice()})
 }
 
+// Readdress gives a host of Cluster or Wired another address of 192.0.2.0/24 instead of the one that it has. The old one
+// goes first, as where DHCP gives another; routes go with it.
+func (h *Host) Readdress(to netip.Addr) error {
+	err := h.Do(func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		old := &netlink.Addr{IPNet: &net.IPNet{IP: h.Address.AsSlice(), Mask: net.CIDRMask(24, 32)}}
+		if err := netlink.AddrDel(link, old); err != nil {
+			return err
+		}
+		return address(to)
+	})
+	if err != nil {
+		return fmt.Errorf("change the address of %s: %w", h.Name, err)
+	}
+	h.Address = to
+	return nil
+}
+
 // Do runs fn inside the host on a thread of its own, which dies afterwards.
 func (h *Host) Do(fn func() error) error {
 	return onThread(func() error {

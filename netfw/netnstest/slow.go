@@ -1,4 +1,4 @@
-package apptest
+package netnstest
 
 import (
 	"errors"
@@ -11,24 +11,21 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/skerryhq/skerry/netfw/netnstest"
 )
 
-// slowLine stands between a host's plug and the wire's bridge and hands every
-// frame on late: a TAP device is plugged into the bridge instead of the port,
-// and two goroutines carry frames between the two. The kernel here has no netem.
-type slowLine struct {
+// SlowLine stands between a host's plug and the wire's bridge and hands every frame on late: a TAP device is plugged
+// into the bridge instead of the port, and two goroutines carry frames between the two. It needs no netem, which some
+// kernels lack.
+type SlowLine struct {
 	delay atomic.Int64 // each way
 	tap   *os.File
 	port  *os.File // a packet socket on the host's plug
 	done  sync.WaitGroup
 }
 
-// newSlowLine replaces port<number> in the bridge. Frames must have all their
-// bytes, so the host's end computes checksums and cuts segments itself from now
-// on.
-func newSlowLine(wire, host *netnstest.Host, number int) (*slowLine, error) {
+// LaySlowLine replaces port<number> in the bridge that Wired made; close the line before the host goes. Frames must have
+// all their bytes, so the host's end computes checksums and cuts segments itself from now on.
+func LaySlowLine(wire, host *Host, number int) (*SlowLine, error) {
 	err := host.Do(func() error {
 		for _, feature := range []uint32{unix.ETHTOOL_STXCSUM, unix.ETHTOOL_STSO, unix.ETHTOOL_SGSO} {
 			if err := setFeature("eth0", feature, 0); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
@@ -40,7 +37,7 @@ func newSlowLine(wire, host *netnstest.Host, number int) (*slowLine, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &slowLine{}
+	l := &SlowLine{}
 	tap := fmt.Sprintf("slow%d", number)
 	err = wire.Do(func() error {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -86,13 +83,16 @@ func newSlowLine(wire, host *netnstest.Host, number int) (*slowLine, error) {
 		return errors.Join(netlink.LinkSetNoMaster(port), netlink.SetPromiscOn(port), netlink.LinkSetMaster(slow, bridge), netlink.LinkSetUp(slow))
 	})
 	if err != nil {
-		l.close()
+		l.Close()
 		return nil, fmt.Errorf("lay a slow line to %s: %w", host.Name, err)
 	}
 	l.carry(l.port, l.tap)
 	l.carry(l.tap, l.port)
 	return l, nil
 }
+
+// SetDelay makes each frame take longer by d in each direction from now on.
+func (l *SlowLine) SetDelay(d time.Duration) { l.delay.Store(int64(d)) }
 
 // frame is on its way.
 type frame struct {
@@ -101,7 +101,7 @@ type frame struct {
 }
 
 // carry moves frames until from is closed. A line that is full loses what comes.
-func (l *slowLine) carry(from, to *os.File) {
+func (l *SlowLine) carry(from, to *os.File) {
 	line := make(chan frame, 4096)
 	l.done.Go(func() {
 		defer close(line)
@@ -128,7 +128,8 @@ func (l *slowLine) carry(from, to *os.File) {
 	})
 }
 
-func (l *slowLine) close() {
+// Close ends the line; its host is cut off then.
+func (l *SlowLine) Close() {
 	for _, f := range []*os.File{l.tap, l.port} {
 		if f != nil {
 			_ = f.Close() // nothing is kept in it
