@@ -91,6 +91,14 @@ func TestClusterFigures(t *testing.T) {
 	for range 3 {
 		via := b.Leader(0)
 		gone := b.Other(via)
+		b.Host(via).Eventually(20*time.Second, "a replica lies where the cut will be", func() bool {
+			for _, host := range b.Placed(via, "web") {
+				if host == b.Host(gone).Name {
+					return true
+				}
+			}
+			return false
+		})
 		begun := time.Now()
 		b.Cut(gone)
 		b.Host(via).Eventually(30*time.Second, "its replicas run elsewhere", func() bool {

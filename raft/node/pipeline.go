@@ -20,7 +20,7 @@ func (t *watched) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress)
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, t: t, id: id, out: make(chan raft.AppendFuture, 16), kick: make(chan struct{}, 1), closed: make(chan struct{})}
+	p := &pipeline{sending: make(chan struct{}, 1), AppendPipeline: inner, t: t, id: id, out: make(chan raft.AppendFuture, 16), kick: make(chan struct{}, 1), closed: make(chan struct{})}
 	t.mu.Lock()
 	if t.pipes == nil {
 		t.pipes = map[*pipeline]struct{}{}
@@ -53,7 +53,7 @@ type pipeline struct {
 	closed    chan struct{}
 	closeOnce sync.Once
 
-	sending sync.Mutex // held while a request is written
+	sending chan struct{} // has room for one; holds a token while a request is written, which may take long
 	mu      sync.Mutex
 	flying  int                        // guarded by mu; requests without an answer
 	last    *raft.AppendEntriesRequest // guarded by mu; the newest request
@@ -72,8 +72,8 @@ func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.Appe
 	if p.t.silent.Load() {
 		return nil, errSilent
 	}
-	p.sending.Lock()
-	defer p.sending.Unlock()
+	p.sending <- struct{}{}
+	defer func() { <-p.sending }()
 	return p.send(req, resp)
 }
 
@@ -111,8 +111,8 @@ func (p *pipeline) tell() {
 	if r == nil {
 		return
 	}
-	p.sending.Lock()
-	defer p.sending.Unlock()
+	p.sending <- struct{}{}
+	defer func() { <-p.sending }()
 	p.mu.Lock()
 	last, flying := p.last, p.flying
 	p.mu.Unlock()
