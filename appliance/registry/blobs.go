@@ -20,6 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/skerryhq/skerry/runtime/engine"
 	"github.com/skerryhq/skerry/runtime/image"
 )
 
@@ -56,8 +57,8 @@ const (
 	patience = 15 * time.Second
 )
 
-// Blobs is the registry's part of the engine's content store. It is the only
-// user of the store's paths. Safe for concurrent use.
+// Blobs is the registry's part of the engine's content store. Safe for concurrent
+// use.
 type Blobs struct {
 	client *client.Client
 	store  content.Store
@@ -81,7 +82,7 @@ func NewBlobs(ctx context.Context, c *client.Client, dir string, log *slog.Logge
 			return nil, fmt.Errorf("open the registry's folder: %w", err)
 		}
 	}
-	b.root = contentRoot(ctx, c)
+	b.root = engine.ContentRoot(ctx, c)
 	if b.root == "" {
 		log.Warn("the engine does not tell where its content is; blobs go through it, which is slower")
 	}
@@ -90,22 +91,6 @@ func NewBlobs(ctx context.Context, c *client.Client, dir string, log *slog.Logge
 
 func (b *Blobs) incoming() string { return filepath.Join(b.dir, "incoming") }
 func (b *Blobs) uploads() string  { return filepath.Join(b.dir, "uploads") }
-
-// contentRoot asks the engine where the files are; empty if it does not say or
-// they are not as expected.
-func contentRoot(ctx context.Context, c *client.Client) string {
-	p, err := c.IntrospectionService().Plugins(ctx, `type=="io.containerd.content.v1"`)
-	if err != nil {
-		return ""
-	}
-	for _, plugin := range p.Plugins {
-		root := plugin.Exports["root"]
-		if info, err := os.Stat(root); filepath.IsAbs(root) && err == nil && info.IsDir() {
-			return root
-		}
-	}
-	return ""
-}
 
 func (b *Blobs) path(d digest.Digest) string {
 	return filepath.Join(b.root, "blobs", d.Algorithm().String(), d.Encoded())

@@ -252,3 +252,20 @@ func Healthy(ctx context.Context, cl *client.Client) error {
 	}
 	return nil
 }
+
+// ContentRoot asks the engine where the files of its content store are: below it
+// lies blobs/<algorithm>/<digest>. Empty if the engine does not say or the folder
+// is not there; read through the engine then. Who reads the files never writes.
+func ContentRoot(ctx context.Context, cl *client.Client) string {
+	p, err := cl.IntrospectionService().Plugins(ctx, `type=="io.containerd.content.v1"`)
+	if err != nil {
+		return ""
+	}
+	for _, plugin := range p.Plugins {
+		root := plugin.Exports["root"]
+		if info, err := os.Stat(root); filepath.IsAbs(root) && err == nil && info.IsDir() {
+			return root
+		}
+	}
+	return ""
+}

@@ -17,6 +17,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/skerryhq/skerry/runtime/engine"
 )
 
 // archiveName cleans a name of the outer archive; one that is absolute or leads
@@ -106,10 +108,10 @@ func (s *Store) scanLayers(ctx context.Context, m ocispec.Manifest, cfg ocispec.
 
 // openLayer opens a stored layer: its file where the engine keeps it, which is
 // several times faster than asking the engine for the bytes, else through the
-// engine. The layout is the engine's own and known here and in the registry only.
+// engine.
 func (s *Store) openLayer(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	if d.Digest.Validate() == nil {
-		f, err := os.Open(filepath.Join(s.opt.Root, "io.containerd.content.v1.content", "blobs", d.Digest.Algorithm().String(), d.Digest.Encoded()))
+	if root := s.contentRoot(ctx); root != "" && d.Digest.Validate() == nil {
+		f, err := os.Open(filepath.Join(root, "blobs", d.Digest.Algorithm().String(), d.Digest.Encoded()))
 		if err == nil {
 			return f, nil
 		}
@@ -122,6 +124,21 @@ func (s *Store) openLayer(ctx context.Context, d ocispec.Descriptor) (io.ReadClo
 		io.Reader
 		io.Closer
 	}{content.NewReader(ra), ra}, nil
+}
+
+// contentRoot asks the engine once where its files are; empty while it does not
+// say.
+func (s *Store) contentRoot(ctx context.Context) string {
+	s.mu.Lock()
+	root := s.content
+	s.mu.Unlock()
+	if root == "" {
+		root = engine.ContentRoot(ctx, s.client)
+		s.mu.Lock()
+		s.content = root
+		s.mu.Unlock()
+	}
+	return root
 }
 
 // checkLayer reads a stored layer once: its bytes must match want (the digest of

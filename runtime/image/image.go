@@ -70,6 +70,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	resolved map[digest.Digest]*Resolved // guarded by mu; entries are immutable
+	content  string                      // guarded by mu: where the engine keeps content; empty: not asked yet
 	working  int                         // guarded by mu: imports, pulls and the like under way
 	worked   time.Time                   // guarded by mu: when the last one ended
 }
