@@ -1,10 +1,13 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/skerryhq/skerry/raft/model"
 )
 
 const (
@@ -44,55 +47,45 @@ func window(since, until string, step int, now time.Time) (Window, error) {
 	return w, nil
 }
 
+// metrics answers with the figures of what find finds, over the window asked for.
+func metrics[O any](s *Server, c *gin.Context, find func(*request) (O, error), since, until string, step int, read func(context.Context, O, Window) (Metrics, error)) {
+	r := of(c)
+	o, err := find(r)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	w, err := window(since, until, step, r.caller.Origin.Time)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	out, err := read(c.Request.Context(), o, w)
+	s.reply(c, http.StatusOK, out, err)
+}
+
 // ContainerMetrics shows a container's figures over time.
 func (s *Server) ContainerMetrics(c *gin.Context, ref Ref, q ContainerMetricsParams) {
-	r := of(c)
-	o, err := r.view.FindContainer(r.scope, ref)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	w, err := window(q.Since, q.Until, q.Step, r.caller.Origin.Time)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	out, err := s.runtime.ContainerMetrics(c.Request.Context(), o, w)
-	out.CPULimit, out.MemoryLimitBytes = float64(o.Spec.CPUMillis)/1000, o.Spec.MemoryBytes
-	s.reply(c, http.StatusOK, out, err)
+	find := func(r *request) (*model.Container, error) { return r.view.FindContainer(r.scope, ref) }
+	metrics(s, c, find, q.Since, q.Until, q.Step, func(ctx context.Context, o *model.Container, w Window) (Metrics, error) {
+		out, err := s.runtime.ContainerMetrics(ctx, o, w)
+		out.CPULimit, out.MemoryLimitBytes = float64(o.Spec.CPUMillis)/1000, o.Spec.MemoryBytes
+		return out, err
+	})
 }
 
 // ServiceMetrics shows the figures of a service's containers over time.
 func (s *Server) ServiceMetrics(c *gin.Context, ref ServiceRef, q ServiceMetricsParams) {
-	r := of(c)
-	o, err := findService(r.view, r.scope, ref)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	w, err := window(q.Since, q.Until, q.Step, r.caller.Origin.Time)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	out, err := s.runtime.ServiceMetrics(c.Request.Context(), o, w)
-	out.CPULimit, out.MemoryLimitBytes = float64(o.Spec.Container.CPUMillis)/1000, o.Spec.Container.MemoryBytes
-	s.reply(c, http.StatusOK, out, err)
+	find := func(r *request) (*model.Service, error) { return findService(r.view, r.scope, ref) }
+	metrics(s, c, find, q.Since, q.Until, q.Step, func(ctx context.Context, o *model.Service, w Window) (Metrics, error) {
+		out, err := s.runtime.ServiceMetrics(ctx, o, w)
+		out.CPULimit, out.MemoryLimitBytes = float64(o.Spec.Container.CPUMillis)/1000, o.Spec.Container.MemoryBytes
+		return out, err
+	})
 }
 
 // NodeMetrics shows a node's figures over time.
 func (s *Server) NodeMetrics(c *gin.Context, ref Ref, q NodeMetricsParams) {
-	r := of(c)
-	n, err := r.view.FindNode(ref)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	w, err := window(q.Since, q.Until, q.Step, r.caller.Origin.Time)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	out, err := s.runtime.NodeMetrics(c.Request.Context(), n, w)
-	s.reply(c, http.StatusOK, out, err)
+	find := func(r *request) (*model.Node, error) { return r.view.FindNode(ref) }
+	metrics(s, c, find, q.Since, q.Until, q.Step, s.runtime.NodeMetrics)
 }
