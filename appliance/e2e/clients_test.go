@@ -50,7 +50,7 @@ func (r *clientRig) note(typed, answer string) {
 }
 
 // newClientRig starts node and machine, makes the user ada (developer) and puts
-// an image onto the machine as /root/image.tar.
+// an image onto the machine as /srv/image.tar.
 func newClientRig(t *testing.T) *clientRig {
 	t.Helper()
 	system, err := debimage.System(t.Context(), "systemd", "systemd-sysv", "iptables", "ca-certificates", "curl", "docker.io", "podman", "buildah", "skopeo", "openssl")
@@ -67,7 +67,7 @@ func newClientRig(t *testing.T) *clientRig {
 	}
 	r := &clientRig{n: apptest.Start(t), trust: map[string][]string{}}
 	r.m = apptest.BootOn(t, r.n.Outside, "clients", system)
-	r.m.Put(image, "/root/image.tar")
+	r.m.Put(image, "/srv/image.tar")
 	for _, tool := range tools {
 		r.m.Install(tool)
 	}
@@ -76,7 +76,7 @@ func newClientRig(t *testing.T) *clientRig {
 		t.Fatal(err)
 	}
 	r.n.OK("user", "create", "ada", "--member", "default=developer", "--password-file", password)
-	if err := r.m.Write("/root/password", []byte(clientPass)); err != nil {
+	if err := r.m.Write("/srv/password", []byte(clientPass)); err != nil {
 		t.Fatal(err)
 	}
 	var info struct {
@@ -117,7 +117,7 @@ func clientTools(t *testing.T) []string {
 
 // forget takes back whatever makes a client trust the registry or know a user.
 func (r *clientRig) forget() {
-	r.m.OK("sh", "-c", "rm -rf /etc/docker/certs.d /etc/containers/certs.d /root/.docker /root/.regctl /run/containers/0/auth.json /usr/local/share/ca-certificates/skerry*; update-ca-certificates --fresh >/dev/null 2>&1")
+	r.m.OK("sh", "-c", "rm -rf /etc/docker/certs.d /etc/containers/certs.d ~/.docker ~/.regctl /run/containers/0/auth.json /usr/local/share/ca-certificates/skerry*; update-ca-certificates --fresh >/dev/null 2>&1")
 }
 
 // believe runs the very lines that the console prints for a client.
@@ -174,13 +174,13 @@ func TestRealClients(t *testing.T) {
 
 	t.Run("docker", func(t *testing.T) {
 		r.forget()
-		r.sh(t, "docker info >/dev/null; docker load -q -i /root/image.tar; docker tag busybox:latest "+registryHost+"/default/docker:1")
+		r.sh(t, "docker info >/dev/null; docker load -q -i /srv/image.tar; docker tag busybox:latest "+registryHost+"/default/docker:1")
 		r.refused(t, "docker push "+registryHost+"/default/docker:1", untrusted)
-		r.refused(t, "docker login -u ada --password-stdin "+registryHost+" </root/password", untrusted)
+		r.refused(t, "docker login -u ada --password-stdin "+registryHost+" </srv/password", untrusted)
 		r.believe(t, "docker")
 		r.refused(t, "docker push "+registryHost+"/default/docker:1", "denied", "unauthorized", "authentication required")
 		r.refused(t, "echo wrong | docker login -u ada --password-stdin "+registryHost, "unauthorized", "incorrect", "denied", "401")
-		r.sh(t, "docker login -u ada --password-stdin "+registryHost+" </root/password")
+		r.sh(t, "docker login -u ada --password-stdin "+registryHost+" </srv/password")
 		pushed := digestForm.FindString(r.sh(t, "docker push "+registryHost+"/default/docker:1"))
 		r.refused(t, "docker push -q "+registryHost+"/elsewhere/docker:1 || docker tag busybox:latest "+registryHost+"/elsewhere/docker:1 && docker push "+registryHost+"/elsewhere/docker:1", "denied", "unauthorized", "not found", "unknown")
 		r.sh(t, "docker rmi "+registryHost+"/default/docker:1 busybox:latest >/dev/null")
@@ -196,35 +196,35 @@ func TestRealClients(t *testing.T) {
 	t.Run("podman", func(t *testing.T) {
 		r.forget()
 		const ref = registryHost + "/default/podman:1"
-		r.sh(t, "podman load -q -i /root/image.tar; podman tag busybox:latest "+ref)
+		r.sh(t, "podman load -q -i /srv/image.tar; podman tag busybox:latest "+ref)
 		r.refused(t, "podman push --creds ada:'"+clientPass+"' "+ref, untrusted)
 		r.believe(t, "podman")
 		r.refused(t, "podman push "+ref, "denied", "unauthorized", "authentication required")
 		r.refused(t, "echo wrong | podman login -u ada --password-stdin "+registryHost, "invalid username/password", "unauthorized")
-		r.sh(t, "podman login -u ada --password-stdin "+registryHost+" </root/password")
-		r.sh(t, "podman push --digestfile /root/podman.digest "+ref+"; podman rmi -a -f >/dev/null; podman pull -q "+ref)
-		r.runs(t, "default/podman:1", r.sh(t, "cat /root/podman.digest"))
+		r.sh(t, "podman login -u ada --password-stdin "+registryHost+" </srv/password")
+		r.sh(t, "podman push --digestfile /srv/podman.digest "+ref+"; podman rmi -a -f >/dev/null; podman pull -q "+ref)
+		r.runs(t, "default/podman:1", r.sh(t, "cat /srv/podman.digest"))
 	})
 	t.Run("buildah", func(t *testing.T) {
 		r.forget()
 		const ref = registryHost + "/default/buildah:1"
-		r.sh(t, "c=$(buildah from --pull-never docker-archive:/root/image.tar); echo hello >/root/hello; buildah copy -q $c /root/hello /hello; buildah config --cmd 'cat /hello' $c; buildah commit -q $c "+ref)
+		r.sh(t, "c=$(buildah from --pull-never docker-archive:/srv/image.tar); echo hello >/srv/hello; buildah copy -q $c /srv/hello /hello; buildah config --cmd 'cat /hello' $c; buildah commit -q $c "+ref)
 		r.refused(t, "buildah push --creds ada:'"+clientPass+"' "+ref, untrusted)
 		r.believe(t, "buildah")
-		r.sh(t, "buildah login -u ada --password-stdin "+registryHost+" </root/password")
-		r.sh(t, "buildah push -q --digestfile /root/buildah.digest "+ref+"; buildah rmi -a -f >/dev/null; buildah pull -q "+ref)
-		r.runs(t, "default/buildah:1", r.sh(t, "cat /root/buildah.digest"))
+		r.sh(t, "buildah login -u ada --password-stdin "+registryHost+" </srv/password")
+		r.sh(t, "buildah push -q --digestfile /srv/buildah.digest "+ref+"; buildah rmi -a -f >/dev/null; buildah pull -q "+ref)
+		r.runs(t, "default/buildah:1", r.sh(t, "cat /srv/buildah.digest"))
 	})
 	t.Run("skopeo", func(t *testing.T) { r.skopeo(t, untrusted) })
 	t.Run("crane", func(t *testing.T) {
 		r.forget()
 		const ref = registryHost + "/default/crane:1"
-		r.refused(t, "crane auth login -u ada -p '"+clientPass+"' "+registryHost+" && crane push /root/image.tar "+ref, untrusted)
+		r.refused(t, "crane auth login -u ada -p '"+clientPass+"' "+registryHost+" && crane push /srv/image.tar "+ref, untrusted)
 		r.believe(t, "crane")
 		r.sh(t, "crane auth login -u ada -p '"+clientPass+"' "+registryHost)
-		pushed := r.sh(t, "crane push /root/image.tar "+ref+" 2>/dev/null")
+		pushed := r.sh(t, "crane push /srv/image.tar "+ref+" 2>/dev/null")
 		pushed = digestForm.FindString(pushed[strings.LastIndex(pushed, "\n")+1:])
-		r.sh(t, "crane validate --remote "+ref+"; crane tag "+ref+" two; crane pull "+ref+" /root/crane.tar")
+		r.sh(t, "crane validate --remote "+ref+"; crane tag "+ref+" two; crane pull "+ref+" /srv/crane.tar")
 		if out := r.sh(t, "crane ls "+registryHost+"/default/crane"); out != "1\ntwo" {
 			t.Errorf("crane ls: %q", out)
 		}
@@ -240,11 +240,11 @@ func TestRealClients(t *testing.T) {
 	t.Run("regctl", func(t *testing.T) {
 		r.forget()
 		const ref = registryHost + "/default/regctl:1"
-		r.sh(t, "rm -rf /root/layout; skopeo copy -q docker-archive:/root/image.tar oci:/root/layout:1")
-		r.refused(t, "regctl image copy ocidir:///root/layout:1 "+ref, untrusted, "failed to verify certificate")
+		r.sh(t, "rm -rf /srv/layout; skopeo copy -q docker-archive:/srv/image.tar oci:/srv/layout:1")
+		r.refused(t, "regctl image copy ocidir:///srv/layout:1 "+ref, untrusted, "failed to verify certificate")
 		r.believe(t, "regctl")
-		r.sh(t, "regctl registry login -u ada --pass-stdin "+registryHost+" </root/password")
-		r.sh(t, "regctl image copy ocidir:///root/layout:1 "+ref+"; regctl image export "+ref+" /root/regctl.tar; regctl blob put "+registryHost+"/default/regctl </root/hello")
+		r.sh(t, "regctl registry login -u ada --pass-stdin "+registryHost+" </srv/password")
+		r.sh(t, "regctl image copy ocidir:///srv/layout:1 "+ref+"; regctl image export "+ref+" /srv/regctl.tar; regctl blob put "+registryHost+"/default/regctl </srv/hello")
 		if out := r.sh(t, "regctl tag ls "+registryHost+"/default/regctl"); out != "1" {
 			t.Errorf("regctl tag ls: %q", out)
 		}
@@ -277,10 +277,10 @@ func (r *clientRig) skopeo(t *testing.T, untrusted string) {
 	r.forget()
 	const from, to = registryHost + "/default/skopeo:1", registryHost + "/default/copy:1"
 	creds := "ada:'" + clientPass + "'"
-	r.refused(t, "skopeo copy --dest-creds "+creds+" docker-archive:/root/image.tar docker://"+from, untrusted)
+	r.refused(t, "skopeo copy --dest-creds "+creds+" docker-archive:/srv/image.tar docker://"+from, untrusted)
 	r.believe(t, "skopeo")
-	r.sh(t, "skopeo login -u ada --password-stdin "+registryHost+" </root/password")
-	r.sh(t, "skopeo copy -q docker-archive:/root/image.tar docker://"+from)
+	r.sh(t, "skopeo login -u ada --password-stdin "+registryHost+" </srv/password")
+	r.sh(t, "skopeo copy -q docker-archive:/srv/image.tar docker://"+from)
 	before := r.stored(t)
 	// --debug tells every request; a layer that is mounted is not sent.
 	out := r.sh(t, "skopeo --debug copy docker://"+from+" docker://"+to+" 2>&1")
@@ -294,7 +294,7 @@ func (r *clientRig) skopeo(t *testing.T, untrusted string) {
 	if after := r.stored(t); after != before {
 		t.Errorf("the copy made blobs: %d before, %d after", before, after)
 	}
-	r.sh(t, "rm -rf /root/out; skopeo copy -q docker://"+to+" oci:/root/out:1; skopeo inspect docker://"+to+" >/dev/null; skopeo list-tags docker://"+registryHost+"/default/copy")
+	r.sh(t, "rm -rf /srv/out; skopeo copy -q docker://"+to+" oci:/srv/out:1; skopeo inspect docker://"+to+" >/dev/null; skopeo list-tags docker://"+registryHost+"/default/copy")
 	one, two := r.sh(t, "skopeo inspect -f '{{.Digest}}' docker://"+from), r.sh(t, "skopeo inspect -f '{{.Digest}}' docker://"+to)
 	if one != two {
 		t.Errorf("%s became %s by copying", one, two)
@@ -321,23 +321,23 @@ func (r *clientRig) oras(t *testing.T, untrusted string) {
 	r.forget()
 	const ref = registryHost + "/default/artifact:1"
 	as := "export ORAS_USER=ada ORAS_PASSWORD='" + clientPass + "'; "
-	r.sh(t, "echo '{\"bill\":\"of materials\"}' >/root/sbom.json; echo payload >/root/payload.txt")
-	r.refused(t, as+"orasgo push "+ref+" application/vnd.example.thing /root/payload.txt", untrusted)
+	r.sh(t, "echo '{\"bill\":\"of materials\"}' >/srv/sbom.json; echo payload >/srv/payload.txt")
+	r.refused(t, as+"orasgo push "+ref+" application/vnd.example.thing /srv/payload.txt", untrusted)
 	r.believe(t, "oras")
-	r.refused(t, "orasgo push "+ref+" application/vnd.example.thing /root/payload.txt", "unauthorized", "denied", "basic credential not found", "401")
-	r.sh(t, as+"orasgo push "+ref+" application/vnd.example.thing /root/payload.txt")
-	sbom := r.sh(t, as+"orasgo attach "+ref+" application/vnd.example.sbom /root/sbom.json")
-	signature := r.sh(t, as+"orasgo attach "+ref+" application/vnd.example.signature /root/payload.txt")
+	r.refused(t, "orasgo push "+ref+" application/vnd.example.thing /srv/payload.txt", "unauthorized", "denied", "basic credential not found", "401")
+	r.sh(t, as+"orasgo push "+ref+" application/vnd.example.thing /srv/payload.txt")
+	sbom := r.sh(t, as+"orasgo attach "+ref+" application/vnd.example.sbom /srv/sbom.json")
+	signature := r.sh(t, as+"orasgo attach "+ref+" application/vnd.example.signature /srv/payload.txt")
 	found := r.sh(t, as+"orasgo discover "+ref)
 	if !strings.Contains(found, sbom+" application/vnd.example.sbom") || !strings.Contains(found, signature+" application/vnd.example.signature") {
 		t.Errorf("discover: %q, want %s and %s", found, sbom, signature)
 	}
-	if out := r.sh(t, as+"orasgo pull "+registryHost+"/default/artifact@"+sbom+" /root/got; cat /root/got/sbom.json"); !strings.Contains(out, "of materials") {
+	if out := r.sh(t, as+"orasgo pull "+registryHost+"/default/artifact@"+sbom+" /srv/got; cat /srv/got/sbom.json"); !strings.Contains(out, "of materials") {
 		t.Errorf("pull: %q", out)
 	}
 	// The same by another client: regctl knows referrers, too.
 	r.believe(t, "regctl")
-	r.sh(t, "regctl registry login -u ada --pass-stdin "+registryHost+" </root/password")
+	r.sh(t, "regctl registry login -u ada --pass-stdin "+registryHost+" </srv/password")
 	if out := r.sh(t, "regctl artifact list "+ref); !strings.Contains(out, sbom) {
 		t.Errorf("regctl artifact list: %q", out)
 	}
@@ -349,7 +349,7 @@ func (r *clientRig) many(t *testing.T) {
 	const pulls = 200
 	r.forget()
 	r.believe(t, "skopeo")
-	r.sh(t, "skopeo copy -q --dest-creds ada:'"+clientPass+"' docker-archive:/root/image.tar docker://"+registryHost+"/default/many:1")
+	r.sh(t, "skopeo copy -q --dest-creds ada:'"+clientPass+"' docker-archive:/srv/image.tar docker://"+registryHost+"/default/many:1")
 	errs := make(chan error, pulls)
 	var all sync.WaitGroup
 	begun := time.Now()

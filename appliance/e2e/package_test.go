@@ -72,7 +72,7 @@ func webPid(t *testing.T, m *apptest.Machine) int {
 func TestPackageUnderSystemd(t *testing.T) {
 	deb, system := debPackage(t), debSystem(t)
 	m := apptest.Boot(t, "systemd", system)
-	m.Put(deb, "/root/skerry.deb")
+	m.Put(deb, "/srv/skerry.deb")
 	answers := func(what string) {
 		t.Helper()
 		netnstest.Eventually(t, 20*time.Second, what, func() bool {
@@ -81,7 +81,7 @@ func TestPackageUnderSystemd(t *testing.T) {
 		})
 	}
 
-	m.OK("dpkg", "-i", "/root/skerry.deb")
+	m.OK("dpkg", "-i", "/srv/skerry.deb")
 	// The unit says itself when the node is up, so the next command finds it.
 	m.OK("skerry", "init")
 	if out := m.OK("systemctl", "is-enabled", packageName); out != "enabled" {
@@ -140,7 +140,7 @@ func TestPackageUnderSystemd(t *testing.T) {
 	pid = webPid(t, m)
 
 	// The same version once more stands for an upgrade.
-	m.OK("dpkg", "-i", "/root/skerry.deb")
+	m.OK("dpkg", "-i", "/srv/skerry.deb")
 	same("an upgrade")
 	if names := servedNames(t, m.Host, ""); !slices.Contains(names, "cloud.example.com") {
 		t.Errorf("the upgrade lost the configuration: %v", names)
@@ -165,7 +165,7 @@ func TestPackageUnderSystemd(t *testing.T) {
 		t.Error("the removal took data or configuration with it")
 	}
 
-	m.OK("dpkg", "-i", "/root/skerry.deb")
+	m.OK("dpkg", "-i", "/srv/skerry.deb")
 	answers("the app comes back with the package")
 
 	out = m.OK("dpkg", "-P", packageName)
@@ -186,12 +186,12 @@ func TestPackageUnderSystemd(t *testing.T) {
 // starts the node, and removing the package ends it.
 func TestPackageWithoutSystemd(t *testing.T) {
 	m := apptest.Boot(t, "plain", debSystem(t), "/bin/sh", "-c", "trap : TERM; while :; do sleep 3600 & wait; done")
-	m.Put(debPackage(t), "/root/skerry.deb")
-	if out := m.OK("dpkg", "-i", "/root/skerry.deb"); !strings.Contains(out, "skerry daemon") {
+	m.Put(debPackage(t), "/srv/skerry.deb")
+	if out := m.OK("dpkg", "-i", "/srv/skerry.deb"); !strings.Contains(out, "skerry daemon") {
 		t.Errorf("it does not say how to start the node:\n%s", out)
 	}
 	start := strings.TrimPrefix(m.OK("grep", "^ExecStart=", "/lib/systemd/system/skerry.service"), "ExecStart=")
-	m.OK("sh", "-c", "setsid "+start+" >/root/daemon.log 2>&1 &")
+	m.OK("sh", "-c", "setsid "+start+" >/srv/daemon.log 2>&1 &")
 	netnstest.Eventually(t, 30*time.Second, "the daemon answers", func() bool {
 		_, status := m.Try("curl", "-fs", "--unix-socket", "/run/skerry/skerry.sock", "http://x/healthz")
 		return status == 0
