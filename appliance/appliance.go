@@ -111,7 +111,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 
 // parts is everything that Run opens. What could not be opened is nil.
 type parts struct {
-	identity   identity
+	identity   identity // as it was at the start; only the id stays
+	record     *record  // identity, as it is by now
 	box        *pki.Box
 	authority  *pki.Authority
 	certs      *pki.Certificates
@@ -154,6 +155,7 @@ func (a *Appliance) open(ctx context.Context) (*parts, error) {
 	if p.identity, err = loadIdentity(cfg.DataDir); err != nil {
 		return p, err
 	}
+	p.record = newRecord(cfg.DataDir, p.identity)
 	if err := a.openKeys(p); err != nil {
 		return p, err
 	}

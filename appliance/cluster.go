@@ -48,11 +48,17 @@ func (a *Appliance) openPeers(p *parts) error {
 	}
 	cfg := peer.Config{
 		NodeID: p.identity.ID, Version: version, DataDir: a.cfg.DataDir, Certs: p.certs,
-		Directory: peer.Replica{View: r.view, Base: func() (string, uint64) { return p.identity.ClusterID, p.identity.Generation }},
+		Directory: peer.Replica{View: r.view, Base: func() (string, uint64) { own := p.record.now(); return own.ClusterID, own.Generation }},
 		Advertise: a.listenAddress,
 		Log:       a.log,
 		OnNewer: func(generation uint64, nodeID string) {
 			if p.recovering.Load() {
+				return
+			}
+			if p.identity.Role == model.NodeWorker { // it obeys whoever is the newest
+				if err := p.record.raise(generation); err != nil {
+					a.log.Error("the cluster's new generation is not written down", "generation", generation, "err", err)
+				}
 				return
 			}
 			p.stop(outcast{model.Errorf(model.KindConflict, "generation_old",
@@ -163,12 +169,9 @@ func (a *Appliance) rememberCluster(p *parts) error {
 	if !ok {
 		return nil
 	}
-	next := p.identity
-	next.Role, next.ClusterID, next.Generation = model.NodeMember, cl.ID, max(1, cl.Generation, p.identity.Generation)
-	if next == p.identity {
-		return nil
-	}
-	return next.save(a.cfg.DataDir)
+	return p.record.change(func(i *identity) {
+		i.Role, i.ClusterID, i.Generation = model.NodeMember, cl.ID, max(1, cl.Generation, i.Generation)
+	})
 }
 
 // rotator begins the replacement of the cluster's authority.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,46 @@ func (i identity) save(dataDir string) error {
 		return fmt.Errorf("write the node's identity: %w", err)
 	}
 	return nil
+}
+
+// record is the node's identity as it lies on the disk by now: what the node was
+// read with at its start changes when it makes a cluster, and when a recovery
+// begins a new generation. It is safe for concurrent use.
+type record struct {
+	dataDir string
+
+	mu sync.Mutex
+	id identity // guarded by mu
+}
+
+func newRecord(dataDir string, id identity) *record { return &record{dataDir: dataDir, id: id} }
+
+// now is the identity.
+func (r *record) now() identity {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.id
+}
+
+// change writes the identity down after f has changed it; what f leaves as it
+// was is not written.
+func (r *record) change(f func(*identity)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := r.id
+	if f(&next); next == r.id {
+		return nil
+	}
+	if err := next.save(r.dataDir); err != nil {
+		return err
+	}
+	r.id = next
+	return nil
+}
+
+// raise notes a generation that the node has seen; a lower one changes nothing.
+func (r *record) raise(generation uint64) error {
+	return r.change(func(i *identity) { i.Generation = max(i.Generation, generation) })
 }
 
 // claim makes the node's folders and makes sure that no other daemon has them,

@@ -78,7 +78,7 @@ func (j *joiner) Join(ctx context.Context, in api.JoinInput, report api.Report) 
 // fresh refuses a node that belongs to a cluster.
 func (j *joiner) fresh() error {
 	_, founded := j.p.node.View().Cluster()
-	if j.p.identity.Role == "" && !founded && !j.p.node.Bootstrapped() {
+	if j.p.record.now().Role == "" && !founded && !j.p.node.Bootstrapped() {
 		return nil
 	}
 	return model.Errorf(model.KindConflict, "already_joined", "this node belongs to a cluster already; `skerry reset --data` makes it forget that, with everything that runs and is stored here")
@@ -92,14 +92,14 @@ func (j *joiner) install(r peer.JoinReply) error {
 	if err := pki.Install(j.a.keysDir(), pki.Material{Trust: r.Trust, Certificate: r.Certificate, SealKey: r.SealKey, AuthorityKey: r.AuthorityKey}); err != nil {
 		return err
 	}
-	next := j.p.identity
+	next := j.p.record.now()
 	next.Role, next.ClusterID, next.Generation = r.Role, r.ClusterID, max(1, r.Generation)
 	return next.save(j.a.cfg.DataDir)
 }
 
 // rejoin has the next start fetch the state anew.
 func (j *joiner) rejoin() (*api.JoinResult, error) {
-	id := j.p.identity
+	id := j.p.record.now()
 	if id.Role != model.NodeMember {
 		return nil, notAMember(j.a.cfg.DataDir)
 	}

@@ -69,7 +69,7 @@ func (a *Appliance) clusterConfig(p *parts) api.ClusterConfig {
 	return api.ClusterConfig{
 		Joiner: &joiner{a: a, p: p}, Recoverer: recoverer{p}, Quorum: quorumReader{p}, Rotator: rotator{p},
 		NewJoinToken: p.newJoinToken, MemberAddresses: func() []string { return a.memberAddresses(p) },
-		Enrolled: func() bool { return p.identity.Role != "" },
+		Enrolled: func() bool { return p.record.now().Role != "" },
 		Drain:    drain,
 	}
 }

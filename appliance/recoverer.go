@@ -28,7 +28,7 @@ func (a *Appliance) newRecovery(p *parts) *recovery.Recovery {
 	return recovery.New(recovery.Config{
 		NodeID: p.identity.ID, View: p.node.View, Peers: p.peers.Peers(),
 		Own: func() recovery.Log {
-			l := recovery.Log{Generation: max(1, p.identity.Generation), LeaderAlive: leaderAlive(p.node)}
+			l := recovery.Log{Generation: max(1, p.record.now().Generation), LeaderAlive: leaderAlive(p.node)}
 			l.Term, l.Index = p.node.LastLog()
 			return l
 		},
@@ -40,9 +40,7 @@ func (a *Appliance) newRecovery(p *parts) *recovery.Recovery {
 			return nil
 		},
 		Adopt: func(generation uint64) error {
-			next := p.identity
-			next.Generation = generation
-			if err := next.save(a.cfg.DataDir); err != nil {
+			if err := p.record.raise(generation); err != nil {
 				return err
 			}
 			a.log.Warn("the cluster is being recovered: this member follows", "generation", generation)
@@ -109,8 +107,7 @@ func (a *Appliance) carryOut(p *parts) error {
 	if err := node.Recover(a.cfg.DataDir, p.identity.ID); err != nil {
 		return err
 	}
-	p.identity.Generation = plan.Generation
-	if err := p.identity.save(a.cfg.DataDir); err != nil {
+	if err := p.record.raise(plan.Generation); err != nil {
 		return err
 	}
 	plan.Done = true

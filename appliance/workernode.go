@@ -60,22 +60,15 @@ func (a *Appliance) serveWorker(ctx context.Context, g *errgroup.Group, p *parts
 		})
 	})
 	g.Go(func() error {
-		return nodeviewGeneration(ctx, a, p, views)
+		return followGeneration(ctx, p, views)
 	})
 	return nil
 }
 
-// nodeviewGeneration remembers the highest generation that a worker was told of,
+// followGeneration remembers the highest generation that a worker was told of,
 // so that after a restart it obeys no member of an earlier one.
-func nodeviewGeneration(ctx context.Context, a *Appliance, p *parts, views nodeview.Source) error {
-	seen := p.identity
-	return views.Watch(ctx, func(_ context.Context, v nodeview.View) error {
-		if v.Generation <= seen.Generation {
-			return nil
-		}
-		seen.Generation = v.Generation
-		return seen.save(a.cfg.DataDir)
-	})
+func followGeneration(ctx context.Context, p *parts, views nodeview.Source) error {
+	return views.Watch(ctx, func(_ context.Context, v nodeview.View) error { return p.record.raise(v.Generation) })
 }
 
 // memberIDs lists the members that are known, in a stable order.

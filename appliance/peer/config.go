@@ -31,8 +31,9 @@ type Config struct {
 	// Admitter lets hosts in: *Admission. nil on workers, which name members instead.
 	Admitter Admitter
 
-	// OnNewer is told when another node of this cluster is of a higher generation:
-	// this one must stop. It may be called more than once.
+	// OnNewer is told when a member of this cluster is of a higher generation: a
+	// member must stop, a worker is of that generation from now on. It may be called
+	// more than once.
 	OnNewer func(generation uint64, nodeID string)
 	// OnExpelled is told when a member refuses this node for good ("node_removed").
 	// It may be called more than once.

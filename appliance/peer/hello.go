@@ -41,13 +41,15 @@ func (s *Server) judge(cert pki.Peer, theirs hello, proto string) (Caller, *mode
 		return caller, model.Errorf(model.KindUnavailable, "not_initialized", "node %s belongs to no cluster yet", mine.Node)
 	case theirs.Cluster != mine.Cluster:
 		return caller, model.Errorf(model.KindDenied, "other_cluster", "node %s belongs to the cluster %s and not to %s", mine.Node, mine.Cluster, clip(theirs.Cluster))
-	case theirs.Generation < mine.Generation:
+	case theirs.Generation < mine.Generation && cert.Role == model.NodeMember:
 		return caller, older(cert.ID, theirs.Generation, mine.Generation)
 	case theirs.Generation > mine.Generation:
 		if cert.Role == model.NodeMember { // a worker's word ends no member
 			s.newer(theirs.Generation, cert.ID)
 		}
-		return caller, older(mine.Node, mine.Generation, theirs.Generation)
+		if !s.follows(cert.Role) {
+			return caller, older(mine.Node, mine.Generation, theirs.Generation)
+		}
 	}
 	n, known, err := s.cfg.Directory.Node(cert.ID)
 	if err != nil {
@@ -63,6 +65,13 @@ func (s *Server) judge(cert pki.Peer, theirs hello, proto string) (Caller, *mode
 		return caller, memberOnly(cert.ID)
 	}
 	return caller, nil
+}
+
+// follows says whether this node goes on with a node of a higher generation: a
+// worker does with members. It holds no state that a recovery could have left
+// behind, and obeys whoever is the newest.
+func (s *Server) follows(role model.NodeRole) bool {
+	return s.cfg.Certs.Role() == model.NodeWorker && role == model.NodeMember
 }
 
 func older(node string, has, there uint64) *model.Error {
@@ -83,7 +92,11 @@ func clip(s string) string {
 }
 
 func (s *Server) newer(generation uint64, from string) {
-	s.log.Error("another node is of a higher generation: the cluster was recovered without this node, which stops now", "node", from, "generation", generation)
+	if s.cfg.Certs.Role() == model.NodeWorker {
+		s.log.Warn("the cluster was recovered: this worker follows its new generation", "node", from, "generation", generation)
+	} else {
+		s.log.Error("another node is of a higher generation: the cluster was recovered without this node, which stops now", "node", from, "generation", generation)
+	}
 	if s.cfg.OnNewer != nil {
 		s.cfg.OnNewer(generation, from)
 	}
@@ -141,7 +154,9 @@ func (s *Server) greet(c *tls.Conn, nodeID string) error {
 		return model.Errorf(model.KindUnavailable, "other_node", "node %s of the cluster %s answered instead of %s", clip(theirs.Node), clip(theirs.Cluster), nodeID)
 	case theirs.Generation > mine.Generation:
 		s.refusedBy(c, theirs, mine)
-		return older(mine.Node, mine.Generation, theirs.Generation)
+		if cert, err := s.cfg.Certs.Verify(c.ConnectionState().PeerCertificates, time.Now()); err != nil || !s.follows(cert.Role) {
+			return older(mine.Node, mine.Generation, theirs.Generation)
+		}
 	case theirs.Generation < mine.Generation:
 		return older(theirs.Node, theirs.Generation, mine.Generation)
 	}

@@ -163,6 +163,47 @@ func TestRefusedHere(t *testing.T) {
 	code(t, err, "generation_old")
 }
 
+// TestWorkerFollowsRecovery holds that a recovery of the members costs no worker:
+// it goes on with members of a higher generation, whoever calls first, and speaks
+// no more with those of a lower one.
+func TestWorkerFollowsRecovery(t *testing.T) {
+	for _, first := range []string{"worker", "member"} {
+		t.Run(first+" calls", func(t *testing.T) {
+			r := newRig(t)
+			a := r.add("a", model.NodeMember, nil)
+			old := r.add("old", model.NodeMember, func(c *Config) {
+				c.OnNewer = func(_ uint64, from string) {
+					if from == "w" {
+						t.Error("a worker's word ended a member")
+					}
+				}
+			})
+			var w *host
+			w = r.add("w", model.NodeWorker, func(c *Config) {
+				c.OnNewer = func(g uint64, _ string) { w.dir.set(func(d *nodes) { d.generation = max(d.generation, g) }) }
+			})
+			a.dir.set(func(d *nodes) { d.generation = 2 })
+			for _, h := range r.hosts {
+				h.peers.closeAll()
+			}
+			from, to := w, "a"
+			if first == "member" {
+				from, to = a, "w"
+			}
+			if c, err := from.get(t, to, "/peer/v1/who"); err != nil || c.NodeID != from.id {
+				t.Fatalf("%+v, %v", c, err)
+			}
+			if _, g := w.dir.Cluster(); g != 2 {
+				t.Errorf("the worker is of generation %d", g)
+			}
+			_, err := w.get(t, "old", "/peer/v1/who")
+			code(t, err, "generation_old")
+			_, err = old.get(t, "w", "/peer/v1/who")
+			code(t, err, "generation_old")
+		})
+	}
+}
+
 // TestImpostor holds that a node believes only in a certificate of the node
 // that it means, wherever it was led.
 func TestImpostor(t *testing.T) {
