@@ -9,6 +9,8 @@ import { asProblem } from '@/api/problem'
 import { containerStatsQuery, nodesQuery } from '@/api/queries'
 import { containerWord, nodeHealth } from '@/api/status'
 import { formatBytes, formatCores } from '@/shared/lib/format'
+import { usePreferences } from '@/shared/lib/preferences'
+import { say } from '@/shared/lib/sentences'
 import { StatusBadge } from '@/shared/ui/StatusBadge'
 import { Time } from '@/shared/ui/Time'
 import { useContainerAction, type ContainerAction } from './queries'
@@ -54,11 +56,12 @@ export function ContainersTable({ containers, onLogs }: { containers: Container[
 /** The node of a replica; why it is there stands in its tooltip, and one that has none waits. */
 function OnNode({ container: { assign }, node }: { container: Container; node: Node | undefined }) {
   const { t } = useTranslation()
+  const { language } = usePreferences()
   if (!assign.nodeId) return <span className="sk-muted">{t('placement.waitsShort')}</span>
   const down = node !== undefined && nodeHealth(node) === 'down'
   return (
     <span className="sk-on-node">
-      <Tooltip title={assign.reason}>
+      <Tooltip title={say(language, '', assign.reason ?? '').text}>
         <Link to={`/nodes/${encodeURIComponent(node?.name ?? assign.nodeId)}`}>{node?.name ?? assign.nodeId}</Link>
       </Tooltip>
       {down && <span className="sk-tone-red"> {t('nodes.health.down')}</span>}

@@ -19,7 +19,8 @@ export function composeOf(name: string, services: Record<string, ServiceSpec | S
   return `${lines.join('\n')}\n`
 }
 
-function serviceLines({ container, replicas = 1, ports }: ServiceSpec | ServiceInput): string[] {
+function serviceLines(spec: ServiceSpec | ServiceInput): string[] {
+  const { container, replicas = 1, ports } = spec
   const lines: string[] = []
   const put = (key: string, value: string | number | undefined | false) => {
     if (value !== undefined && value !== '' && value !== 0 && value !== false) lines.push(`${key}: ${typeof value === 'number' ? value : scalar(value)}`)
@@ -53,8 +54,29 @@ function serviceLines({ container, replicas = 1, ports }: ServiceSpec | ServiceI
   put('restart', container.restart === 'on-failure' && container.restartMax ? `on-failure:${container.restartMax}` : container.restart)
   put('stop_signal', container.stopSignal)
   if (container.stopGraceSeconds) put('stop_grace_period', `${container.stopGraceSeconds}s`)
-  if (replicas !== 1) lines.push('deploy:', `  replicas: ${replicas}`)
+  lines.push(...mapping('deploy', [...(replicas !== 1 ? [`replicas: ${replicas}`] : []), ...reserveLines(spec), ...mapping('placement', listing('constraints', spec.placement?.constraints))]), ...placingLines(spec))
   return lines
+}
+
+/** Lines under a key, one step further in; nothing where there are none. */
+function mapping(key: string, lines: string[]): string[] {
+  return lines.length > 0 ? [`${key}:`, ...lines.map((line) => `  ${line}`)] : []
+}
+
+function listing(key: string, items: string[] = []): string[] {
+  return mapping(key, items.map((item) => `- ${scalar(item)}`))
+}
+
+function reserveLines({ reserve }: ServiceSpec | ServiceInput): string[] {
+  const lines = [...(reserve?.cpuMillis ? [`cpus: "${reserve.cpuMillis / 1000}"`] : []), ...(reserve?.memoryBytes ? [`memory: ${scalar(memoryText(reserve.memoryBytes))}`] : [])]
+  return mapping('resources', mapping('reservations', lines))
+}
+
+/** What compose has no key for. */
+function placingLines({ placement, maxUnavailable }: ServiceSpec | ServiceInput): string[] {
+  const { strategy, spreadBy, affinity, antiAffinity } = placement ?? {}
+  const placing = [...(strategy ? [`strategy: ${strategy}`] : []), ...(spreadBy ? [`spread_by: ${scalar(spreadBy)}`] : []), ...listing('affinity', affinity), ...listing('anti_affinity', antiAffinity)]
+  return mapping('x-skerry', [...mapping('placement', placing), ...(maxUnavailable ? [`max_unavailable: ${maxUnavailable}`] : [])])
 }
 
 function mountLines({ mounts = [] }: ContainerSpec): string[] {

@@ -110,6 +110,34 @@ describe('compose', () => {
     const text = composeOf('', { a: { replicas: 1, container: { image: 'x', env: [{ name: 'ON', value: 'on' }, { name: 'N', value: '007' }, { name: 'D', value: '$HOME' }, { name: 'E', value: '' }, { name: 'M', value: 'a: b #c' }, { name: 'L', value: 'two\nlines' }, { name: 'V', value: '1e3' }] } } })
     expect(text.split('\n').slice(4, 11).map((line) => line.trim())).toEqual(['"ON": "on"', '"N": "007"', 'D: "$$HOME"', 'E: ""', 'M: "a: b #c"', 'L: "two\\nlines"', 'V: "1e3"'])
   })
+  it('says where replicas run and what is kept free for them', () => {
+    const placement = { strategy: 'binpack' as const, constraints: ['node.labels.disk==ssd', 'node.name!=a'], affinity: ['cache'], antiAffinity: ['web'], spreadBy: 'zone' }
+    const container = { image: 'x' }
+    expect(composeOf('', { web: { container, replicas: 3, placement, reserve: { cpuMillis: 250, memoryBytes: 134_217_728 }, maxUnavailable: 2 } })).toBe(`services:
+  web:
+    image: x
+    deploy:
+      replicas: 3
+      resources:
+        reservations:
+          cpus: "0.25"
+          memory: 128m
+      placement:
+        constraints:
+          - "node.labels.disk==ssd"
+          - "node.name!=a"
+    x-skerry:
+      placement:
+        strategy: binpack
+        spread_by: zone
+        affinity:
+          - cache
+        anti_affinity:
+          - web
+      max_unavailable: 2
+`)
+    expect(composeOf('', { web: { container, placement: {}, reserve: {} } })).toBe('services:\n  web:\n    image: x\n')
+  })
   it('tells the size of memory in whole units', () => {
     expect([6_291_456, 1024, 1000, 5_497_558_138_880].map(memoryText)).toEqual(['6m', '1k', '1000', '5t'])
   })

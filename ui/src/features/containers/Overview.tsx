@@ -6,6 +6,8 @@ import { asProblem } from '@/api/problem'
 import { containerStatsQuery, eventsQuery, nodesQuery } from '@/api/queries'
 import { formatBytes, formatCores } from '@/shared/lib/format'
 import { shortDigest, shortImage } from '@/shared/lib/image'
+import { usePreferences } from '@/shared/lib/preferences'
+import { say } from '@/shared/lib/sentences'
 import { commandLine } from '@/shared/lib/shell'
 import { CopyLine } from '@/shared/ui/CopyButton'
 import { EventList } from '@/shared/ui/EventList'
@@ -18,6 +20,7 @@ import { portsQuery } from './queries'
 
 export function Overview({ container }: { container: Container }) {
   const { t } = useTranslation()
+  const { language } = usePreferences()
   const nodes = useQuery(nodesQuery)
   const ports = useQuery(portsQuery)
   const events = useQuery(eventsQuery({ object: container.id, limit: 20 }))
@@ -36,7 +39,7 @@ export function Overview({ container }: { container: Container }) {
             items={[
               { label: t('column.image'), value: <Link to={`/images?q=${encodeURIComponent(shortImage(spec.image))}`} title={spec.image}>{shortImage(spec.image)}{spec.imageDigest && <span className="sk-muted"> {shortDigest(spec.imageDigest)}</span>}</Link> },
               { label: t('column.node'), value: node ? <Link to={`/nodes/${encodeURIComponent(node)}`}>{node}</Link> : '–' },
-              ...(assign.reason ? [{ label: assign.nodeId ? t('placement.why') : t('placement.waits'), value: assign.reason }] : []),
+              ...(assign.reason ? [{ label: assign.nodeId ? t('placement.why') : t('placement.waits'), value: say(language, '', assign.reason).text }] : []),
               { label: t('column.address'), value: assign.address ? <CopyLine text={assign.address} /> : '–' },
               { label: t('column.ports'), value: <Ports ports={ports.data?.get(container.serviceId)} /> },
               { label: t('containers.started'), value: <Time at={status.startedAt} /> },

@@ -12,6 +12,7 @@ import { containerWord, nodeHealth, shownCondition } from '@/api/status'
 import { formatBytes, formatDuration, formatPercent } from '@/shared/lib/format'
 import { shortImage } from '@/shared/lib/image'
 import { usePreferences } from '@/shared/lib/preferences'
+import { say } from '@/shared/lib/sentences'
 import { commandLine, curl } from '@/shared/lib/shell'
 import { Conditions, type ConditionLike } from '@/shared/ui/Conditions'
 import { CopyLine } from '@/shared/ui/CopyButton'
@@ -220,6 +221,7 @@ function Load({ node }: { node: Node }) {
 
 function Containers({ containers, problem, retry }: { containers: Container[] | undefined; problem: ReturnType<typeof asProblem> | null; retry: () => void }) {
   const { t } = useTranslation()
+  const { language } = usePreferences()
   const scope = useScopeTenant()
   const me = useQuery(sessionQuery).data
   const present = me?.tenants.find(({ id, name }) => id === scope || name === scope)?.id ?? me?.defaultTenant
@@ -242,7 +244,7 @@ function Containers({ containers, problem, retry }: { containers: Container[] | 
     ...(foreign ? [{ key: 'tenant', title: t('nav.tenant'), responsive: ['sm' as const], render: (_: unknown, container: Container) => tenantName(container.tenantId) }] : []),
     { key: 'app', title: t('column.app'), render: (_, container) => <Link to={`/apps/${encodeURIComponent(container.appId)}`}>{container.appName}</Link> },
     { key: 'image', title: t('column.image'), responsive: ['md'], render: (_, container) => shortImage(container.spec.image) },
-    { key: 'reason', title: t('placement.why'), responsive: ['lg'], render: (_, container) => <span className="sk-muted sk-break">{container.assign.reason || '–'}</span> },
+    { key: 'reason', title: t('placement.why'), responsive: ['lg'], render: (_, container) => <span className="sk-muted sk-break">{say(language, '', container.assign.reason ?? '').text || '–'}</span> },
     { key: 'address', title: t('column.address'), responsive: ['md'], render: (_, container) => <span className="sk-number">{container.assign.address ?? '–'}</span> },
   ]
   if (problem) return <ProblemAlert problem={problem} retry={retry} />

@@ -1,4 +1,5 @@
 import type { Language } from './preferences'
+import { clusterSentences, uncoded } from './sentences.cluster'
 
 /**
  * The server speaks English, with a reason code beside each sentence. For the codes that people meet most, the console says
@@ -11,14 +12,46 @@ export interface Said {
   original?: string
 }
 
-interface Form {
+export interface Form {
   /** The English sentence; names in capitals are its blanks. */
   en: string
   zh: string
 }
 
-/** Blanks: what stands in each, as a pattern. Names of objects hold no space; a TEXT is whatever remains. */
-const blanks: Record<string, string> = { NAME: '\\S+', OTHER: '\\S+', THIRD: '\\S+', WHO: '\\S+?', N: '\\d+', M: '\\d+', LEFT: '.+?', TEXT: '.+', TIME: '[\\d:]+ \\S+', WORD: '\\w+' }
+/**
+ * Blanks: what stands in each, as a pattern. Names of objects hold no space; a TEXT or MORE is whatever remains, and may be a
+ * sentence of ours itself; a LIST is several of them, parted by semicolons.
+ */
+const blanks: Record<string, string> = {
+  NAME: '\\S+',
+  OTHER: '\\S+',
+  THIRD: '\\S+',
+  WHO: '\\S+?',
+  N: '\\d+',
+  M: '\\d+',
+  SECONDS: '[\\d.]+',
+  LEFT: '.+?',
+  TEXT: '.+',
+  MORE: '.+',
+  LIST: '.+',
+  TIME: '[\\d:]+ \\S+',
+  WORD: '\\w+',
+  REPLICA: 'replicas?',
+  COUNT: '(?:no|\\d+) replicas?',
+  LOAD: '(?:no|\\d+) containers?(?:, \\d+ % reserved)?',
+}
+
+/** What stands in Chinese for the blanks that are no names. */
+const worded: Record<string, (found: string) => string> = {
+  TEXT: (found) => sayAny(found) ?? found,
+  MORE: (found) => sayAny(found) ?? found,
+  LIST: (found) => sayList(found.split('; ')).join('；'),
+  COUNT: (found) => String(Number.parseInt(found) || 0),
+  LOAD: (found) => {
+    const [, containers, reserved] = /^(\w+) containers?(?:, (\d+) %)?/.exec(found) ?? []
+    return `${Number(containers) || 0} 个容器${reserved ? `，已预留 ${reserved} %` : ''}`
+  },
+}
 
 const catalogue: Record<string, Form[]> = {
   // Conditions and problems
@@ -52,6 +85,7 @@ const catalogue: Record<string, Form[]> = {
   Removed: [
     { en: 'app NAME is gone; its ports are free again', zh: '应用 NAME 已删除，端口已释放' },
     { en: 'container NAME is gone', zh: '容器 NAME 已删除' },
+    { en: 'node NAME was removed by WHO', zh: 'WHO 移除了主机 NAME' },
   ],
   Started: [
     { en: 'app NAME was started by WHO', zh: 'WHO 启动了应用 NAME' },
@@ -103,7 +137,11 @@ const catalogue: Record<string, Form[]> = {
   TagDeleted: [{ en: 'WHO deleted the tag NAME', zh: 'WHO 删除了标签 NAME' }],
   ManifestDeleted: [{ en: 'WHO deleted OTHER from NAME', zh: 'WHO 从 NAME 删除了 OTHER' }],
   VisibilityChanged: [{ en: 'repository NAME is OTHER now, it was THIRD', zh: '镜像仓库 NAME 现为 OTHER，原为 THIRD' }],
-  Joined: [{ en: 'node NAME joined', zh: '主机 NAME 已加入' }],
+  Joined: [
+    { en: 'node NAME joined', zh: '主机 NAME 已加入' },
+    { en: 'node NAME joined as member', zh: '主机 NAME 已加入，成为管理主机' },
+    { en: 'node NAME joined as worker', zh: '主机 NAME 已加入，成为工作主机' },
+  ],
   Ready: [{ en: 'node NAME is ready', zh: '主机 NAME 已就绪' }],
   NotReady: [
     { en: 'node NAME is not ready: TEXT', zh: '主机 NAME 未就绪：TEXT' },
@@ -113,6 +151,7 @@ const catalogue: Record<string, Form[]> = {
   CertificateSet: [{ en: 'an uploaded certificate for LEFT is used for the control plane, until TEXT', zh: '控制平面使用上传的 LEFT 证书，有效期至 TEXT' }],
   CertificateExpires: [{ en: 'the uploaded certificate for LEFT ends on NAME, in less than TEXT: upload its successor', zh: '上传的 LEFT 证书将于 NAME 到期：请上传新证书' }],
   CertificateExpired: [{ en: "the uploaded certificate for LEFT ended on NAME; the cluster's own is used instead: upload its successor", zh: '上传的 LEFT 证书已于 NAME 到期，现改用集群自己签发的证书：请上传新证书' }],
+  ...clusterSentences,
 }
 
 /** The reason codes that have Chinese sentences. */
@@ -131,51 +170,73 @@ const compiled = new Map<string, Compiled[]>()
 function formsOf(reason: string): Compiled[] {
   let forms = compiled.get(reason)
   if (!forms) {
-    forms = (Object.hasOwn(catalogue, reason) ? (catalogue[reason] ?? []) : []).map(({ en, zh }) => {
-      const fields: string[] = []
-      const pattern = en
-        .split(new RegExp(`\\b(${names})\\b`))
-        .map((part, i) => {
-          if (i % 2 === 0) return part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-          fields.push(part)
-          return `(${blanks[part]})`
-        })
-        .join('')
-      return { pattern: new RegExp(`^${pattern}\\.?$`, 's'), fields, zh }
-    })
+    forms = (Object.hasOwn(catalogue, reason) ? (catalogue[reason] ?? []) : []).map(compile)
     compiled.set(reason, forms)
   }
   return forms
 }
 
+function compile({ en, zh }: Form): Compiled {
+  const fields: string[] = []
+  const pattern = en
+    .split(new RegExp(`\\b(${names})\\b`))
+    .map((part, i) => {
+      if (i % 2 === 0) return part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+      fields.push(part)
+      return `(${blanks[part]})`
+    })
+    .join('')
+  return { pattern: new RegExp(`^${pattern}\\.?$`, 's'), fields, zh }
+}
+
 /** What the server puts before a sentence about an object: who it is about is shown beside it. */
 const about = /^(?:App|Node) "[^"]*": /
 
-/** A sentence of the server in the language of the console. */
+/** A sentence of the server in the language of the console. Where it comes without a reason code, `reason` is empty. */
 export function say(language: Language, reason: string, message: string): Said {
   if (language !== 'zh') return { text: message }
   const bare = message.replace(about, '')
-  for (const { pattern, fields, zh } of formsOf(reason)) {
-    const found = pattern.exec(bare)
+  const text = sayBy(formsOf(reason), bare) ?? sayBy(sayings(), bare)
+  return text === undefined ? { text: message } : { text, original: message }
+}
+
+function sayBy(forms: Compiled[], message: string): string | undefined {
+  for (const { pattern, fields, zh } of forms) {
+    const found = pattern.exec(message)
     if (!found) continue
-    const values = new Map(fields.map((field, i) => [field, found[i + 1] ?? '']))
-    // A cause within a sentence may be one of ours too.
-    const cause = values.get('TEXT')
-    if (cause) values.set('TEXT', sayAny(cause) ?? cause)
-    return { text: zh.replace(new RegExp(`\\b(${names})\\b`, 'g'), (name) => values.get(name) ?? name), original: message }
+    const values = new Map(fields.map((field, i) => [field, worded[field]?.(found[i + 1] ?? '') ?? found[i + 1] ?? '']))
+    return zh.replace(new RegExp(`\\b(${names})\\b`, 'g'), (name) => values.get(name) ?? name)
   }
-  return { text: message }
+  return undefined
 }
 
 /** Conditions whose sentences stand within other sentences. */
-const causes = ['OutOfMemory', 'CommandNotFound', 'CommandNotExecutable', 'EngineAway', 'NodeNotReady']
+const causes = ['OutOfMemory', 'CommandNotFound', 'CommandNotExecutable', 'EngineAway', 'NodeNotReady', 'DiskNearlyFull', 'MemoryNearlyFull', 'NoMember']
+
+let known: Compiled[] | undefined
+
+/** The sentences without a code. */
+function sayings(): Compiled[] {
+  return (known ??= uncoded.map(compile))
+}
 
 function sayAny(message: string): string | undefined {
-  for (const reason of causes) {
-    for (const { pattern, fields, zh } of formsOf(reason)) {
-      const found = pattern.exec(message)
-      if (found) return fields.reduce((text, field, i) => text.replace(field, () => found[i + 1] ?? ''), zh)
+  return sayBy([...causes.flatMap(formsOf), ...sayings()], message)
+}
+
+/** The parts of a list; a sentence of ours may hold the semicolon that parts the list. */
+function sayList(parts: string[]): string[] {
+  const said: string[] = []
+  for (let i = 0; i < parts.length; ) {
+    let end = i + 1
+    // A cause with a semicolon of its own ends the part that it stands in.
+    for (let j = i + 2; j <= parts.length && j <= i + 3; j++) {
+      const [, cause] = /^\S+ is not ready: (.+)$/s.exec(parts.slice(i, j).join('; ')) ?? []
+      if (cause && sayBy(causes.flatMap(formsOf), cause) !== undefined) end = j
     }
+    const part = parts.slice(i, end).join('; ')
+    said.push(sayAny(part) ?? part)
+    i = end
   }
-  return undefined
+  return said
 }
