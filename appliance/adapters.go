@@ -3,14 +3,11 @@ package appliance
 import (
 	"cmp"
 	"context"
-	"net/netip"
 	"strings"
 
 	"github.com/skerryhq/skerry/appliance/agent"
 	"github.com/skerryhq/skerry/appliance/api"
-	"github.com/skerryhq/skerry/netfw/ports"
 	"github.com/skerryhq/skerry/raft/fsm"
-	"github.com/skerryhq/skerry/raft/model"
 	"github.com/skerryhq/skerry/runtime/ctrd"
 	"github.com/skerryhq/skerry/runtime/logs"
 	"github.com/skerryhq/skerry/runtime/workload"
@@ -63,17 +60,4 @@ func (a auditLog) Entries(_ context.Context, q api.AuditQuery) ([]api.AuditEntry
 		})
 	}
 	return out, page.Next, nil
-}
-
-// holder names the process outside Skerry that holds a port of this host.
-func holder(p model.PortSpec) (string, error) {
-	at := p.HostIP
-	if !at.IsValid() {
-		at = netip.IPv4Unspecified()
-	}
-	held, err := ports.Holders(string(p.Protocol), at, p.HostPort)
-	if err != nil || len(held) == 0 {
-		return "", err
-	}
-	return held[0].String(), nil
 }

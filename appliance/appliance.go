@@ -238,7 +238,7 @@ func (a *Appliance) openNetwork(p *parts) error {
 		return err
 	}
 	p.closers = append(p.closers, func() error { p.firewall.Close(); return nil })
-	if p.overlay, err = overlay.New(overlay.Config{Dir: a.cfg.RunDir, Log: a.log.With("component", "netfw")}); err != nil {
+	if p.overlay, err = overlay.New(overlay.Config{Dir: a.cfg.RunDir, Port: a.cfg.OverlayPort, Log: a.log.With("component", "netfw")}); err != nil {
 		return err
 	}
 	p.closers = append(p.closers, func() error { p.overlay.Close(); return nil })
@@ -366,7 +366,7 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 		return err
 	}
 	desk := operation.New(operation.Config{
-		Store: store, Proposer: p.node, Images: reach, Registry: pushed.registry, OwnHost: ownHost(a.cfg, store), Holder: holder, Control: []uint16{port}, NodeID: p.identity.ID,
+		Store: store, Proposer: p.node, Images: reach, Registry: pushed.registry, OwnHost: ownHost(a.cfg, store), Holder: portHolders{p}.holder, Control: []uint16{port}, Overlay: a.cfg.OverlayPort, NodeID: p.identity.ID,
 		OwnPaths: []string{a.cfg.DataDir, a.cfg.RunDir}, Log: a.log,
 	})
 	keeper := a.newAgent(p, nodeview.Local(store, p.identity.ID), p.node, newAdopting(p.containers, reach, content))

@@ -67,7 +67,9 @@ func (j *joiner) Join(ctx context.Context, in api.JoinInput, report api.Report) 
 	if err != nil {
 		return nil, err
 	}
+	j.p.certs.Freeze(true)
 	if err := j.install(reply); err != nil {
+		j.p.certs.Freeze(false)
 		return nil, fmt.Errorf("write down what the cluster gave: %w", err)
 	}
 	j.a.log.Info("joined a cluster", "cluster", reply.ClusterID, "role", string(reply.Role), "environment", reply.Environment, "address", in.Address)

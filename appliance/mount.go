@@ -62,6 +62,7 @@ func (a *Appliance) mountMember(p *parts, reach *noderuntime.Runtime) {
 func (a *Appliance) mountRuntime(p *parts, local *noderuntime.Local, holds noderuntime.Holdings) {
 	h := noderuntime.NewHandler(noderuntime.HandlerConfig{NodeID: p.identity.ID, Local: local, Holds: holds, Log: a.log})
 	p.peers.Handle("POST "+noderuntime.Prefix, peer.Members, h)
+	p.peers.Handle("GET "+portHolderPath, peer.Members, http.HandlerFunc(answerPortHolder))
 }
 
 // clusterConfig is what the API needs for the operations on several nodes.

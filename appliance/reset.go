@@ -128,7 +128,7 @@ func clearHost(ctx context.Context, cfg config.Config, id identity, log *slog.Lo
 		}
 		note("take back the host's addresses", links.RemoveHost(false))
 	}
-	if between, err := overlay.New(overlay.Config{Dir: cfg.RunDir, Log: log}); err != nil {
+	if between, err := overlay.New(overlay.Config{Dir: cfg.RunDir, Port: cfg.OverlayPort, Log: log}); err != nil {
 		errs = append(errs, err)
 	} else {
 		note("take back the routes to other nodes", between.Remove())

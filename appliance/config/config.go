@@ -28,8 +28,11 @@ type Config struct {
 	Name      string   `yaml:"name"`       // of the node; empty: the host's name
 	SANs      []string `yaml:"san"`        // further names and addresses for the certificate
 	Resolver  string   `yaml:"resolver"`   // address containers ask for names
-	Ephemeral bool     `yaml:"-"`          // end everything this node started when the daemon ends
-	LogLevel  string   `yaml:"log_level"`  // debug, info, warn, error
+	// OverlayPort is the UDP port of packets between nodes; the same on every node
+	// of a cluster.
+	OverlayPort uint16 `yaml:"overlay_port"`
+	Ephemeral   bool   `yaml:"-"`         // end everything this node started when the daemon ends
+	LogLevel    string `yaml:"log_level"` // debug, info, warn, error
 	// MirrorCache is how much is kept of what clients pull from other registries
 	// through this one, in bytes; 0: 20 GiB.
 	MirrorCache int64 `yaml:"mirror_cache_bytes"`
@@ -38,11 +41,12 @@ type Config struct {
 // Default is a node with nothing said.
 func Default() Config {
 	return Config{
-		DataDir:  "/var/lib/skerry",
-		RunDir:   "/run/skerry",
-		Listen:   "0.0.0.0:7443",
-		Resolver: "169.254.42.53",
-		LogLevel: "info",
+		DataDir:     "/var/lib/skerry",
+		RunDir:      "/run/skerry",
+		Listen:      "0.0.0.0:7443",
+		Resolver:    "169.254.42.53",
+		OverlayPort: 51820,
+		LogLevel:    "info",
 	}
 }
 
@@ -125,6 +129,9 @@ func (c Config) Resolve() (Config, error) {
 	}
 	if a, err := netip.ParseAddr(c.Resolver); err != nil || !a.Is4() {
 		bad("resolver", "%q is not an IPv4 address", c.Resolver)
+	}
+	if c.OverlayPort == 0 {
+		bad("overlay_port", "0 is no port: give one from 1 to 65535, the same on every node")
 	}
 	if c.Name == "" {
 		host, err := os.Hostname()

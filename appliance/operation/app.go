@@ -50,9 +50,11 @@ func load(ctx context.Context, source, name string, env, files map[string]string
 
 // draft is an app on its way: the spec with everything resolved.
 type draft struct {
-	name    string
-	spec    model.AppSpec
-	volumes []model.Volume
+	name string
+	// environmentID is where it is to run; empty while that is not known.
+	environmentID string
+	spec          model.AppSpec
+	volumes       []model.Volume
 	// pinned services keep the very content that they name, whatever their tag
 	// means by now: a tag moves a service only on request.
 	pinned map[string]model.ContainerSpec
@@ -64,8 +66,8 @@ type draft struct {
 // prepare turns a request into a draft: reads the compose text, checks, asks
 // for the permissions that the content needs, resolves images and volumes.
 // Nothing is changed yet, except that images may have been fetched.
-func (d *Desk) prepare(ctx context.Context, c access.Caller, in api.AppChange, report api.Report) (*draft, error) {
-	out := &draft{}
+func (d *Desk) prepare(ctx context.Context, c access.Caller, environmentID string, in api.AppChange, report api.Report) (*draft, error) {
+	out := &draft{environmentID: environmentID}
 	return out, d.fill(ctx, c, out, in, report)
 }
 
@@ -122,7 +124,7 @@ func (d *Desk) finish(ctx context.Context, c access.Caller, out *draft, external
 			}
 		}
 		for i, p := range s.Ports {
-			if err := d.checkHostPort(p); err != nil {
+			if err := d.checkHostPort(ctx, out.environmentID, p); err != nil {
 				err.Field = path("services.%s.ports[%d].hostPort", name, i)
 				return err
 			}
@@ -190,31 +192,27 @@ func within(path, folder string) bool {
 	return false
 }
 
-// checkHostPort refuses a port that the host itself needs or that a foreign
-// process holds. What other services hold is judged while applying.
-func (d *Desk) checkHostPort(p model.PortSpec) *model.Error {
+// checkHostPort refuses a port that the hosts themselves need or that a foreign
+// process holds on one of them. What other services hold is judged while applying.
+func (d *Desk) checkHostPort(ctx context.Context, environmentID string, p model.PortSpec) *model.Error {
 	if p.HostPort == 0 {
 		return nil
 	}
 	if p.Protocol == model.TCP && slices.Contains(d.cfg.Control, p.HostPort) {
 		return model.Errorf(model.KindConflict, "port_taken", "port %d/tcp is Skerry's own: console, API and registry answer there; choose another", p.HostPort)
 	}
-	holder, err := d.cfg.Holder(p)
+	if p.Protocol == model.UDP && d.cfg.Overlay != 0 && p.HostPort == d.cfg.Overlay {
+		return model.Errorf(model.KindConflict, "port_taken", "port %d/udp is Skerry's own: packets between nodes arrive there; choose another", p.HostPort)
+	}
+	holder, node, err := d.cfg.Holder(ctx, environmentID, p)
 	if err != nil {
 		d.log.Warn("cannot see who holds a port", "port", p.HostPort, "err", err)
 		return nil
 	}
 	if holder != "" {
-		return model.Errorf(model.KindConflict, "port_taken", "port %d/%s is held by %s on node %s; choose another, or end that process", p.HostPort, p.Protocol, holder, d.nodeName())
+		return model.Errorf(model.KindConflict, "port_taken", "port %d/%s is held by %s on node %s; choose another, or end that process", p.HostPort, p.Protocol, holder, node)
 	}
 	return nil
-}
-
-func (d *Desk) nodeName() string {
-	if n, ok := d.cfg.Store.View().Node(d.cfg.NodeID); ok {
-		return n.Name
-	}
-	return d.cfg.NodeID
 }
 
 // CreateApp makes a new app.
@@ -233,7 +231,7 @@ func (d *Desk) CreateApp(ctx context.Context, c access.Caller, in api.AppChange,
 			return nil, err // before images are fetched for nothing
 		}
 	}
-	dr, err := d.prepare(ctx, c, in, report)
+	dr, err := d.prepare(ctx, c, environment.ID, in, report)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +269,7 @@ func (d *Desk) UpdateApp(ctx context.Context, c access.Caller, appID string, exp
 	if len(in.Services) == 0 && in.Source == "" {
 		in.Services, in.Source = old.Spec.Services, old.Spec.Source
 	}
-	dr, err := d.prepare(ctx, c, in, report)
+	dr, err := d.prepare(ctx, c, old.EnvironmentID, in, report)
 	if err != nil {
 		return nil, err
 	}
@@ -332,7 +330,7 @@ func (d *Desk) RollbackApp(ctx context.Context, c access.Caller, appID string, e
 	if !ok {
 		return nil, model.Errorf(model.KindNotFound, "no_revision", "the app %s has no revision %d; `skerry app history %s` lists those that are kept", old.Name, revision, old.Name)
 	}
-	dr := &draft{name: old.Name, spec: r.Spec, pinned: pin(r.Spec, "")}
+	dr := &draft{name: old.Name, environmentID: old.EnvironmentID, spec: r.Spec, pinned: pin(r.Spec, "")}
 	if err := d.finish(ctx, c, dr, volumesOf(old.Spec), api.PullPolicyMissing, report); err != nil {
 		return nil, err
 	}
@@ -406,7 +404,7 @@ func (d *Desk) UpdateService(ctx context.Context, c access.Caller, serviceID str
 		but = ""
 	}
 	// The compose text no longer says what runs, so it is left out: the services do.
-	dr := &draft{name: app.Name, spec: model.AppSpec{Services: services}, pinned: pin(app.Spec, but)}
+	dr := &draft{name: app.Name, environmentID: app.EnvironmentID, spec: model.AppSpec{Services: services}, pinned: pin(app.Spec, but)}
 	if err := d.finish(ctx, c, dr, volumesOf(app.Spec), in.Pull, report); err != nil {
 		return nil, err
 	}

@@ -66,9 +66,9 @@ type Publisher interface {
 	Publish(ctx context.Context, by model.Origin, r *model.Repository, d model.Descriptor, tags []string) (model.Descriptor, error)
 }
 
-// PortHolder names the process outside Skerry that holds a port of this host;
-// empty if nobody does.
-type PortHolder func(p model.PortSpec) (string, error)
+// PortHolder names the process outside Skerry that holds a port on a node of an
+// environment (empty: on this node), and that node; empty if nobody does.
+type PortHolder func(ctx context.Context, environmentID string, p model.PortSpec) (process, node string, err error)
 
 // Config is what the use cases need.
 type Config struct {
@@ -78,7 +78,8 @@ type Config struct {
 	Registry Publisher
 	OwnHost  func(host string) bool // says whether "host" or "host:port" in a name is this cluster's registry
 	Holder   PortHolder
-	Control  []uint16 // the node's own ports
+	Control  []uint16 // the node's own ports, TCP
+	Overlay  uint16   // UDP port of packets between nodes; 0: none
 	OwnPaths []string // the node's data and run folders, which no container gets
 	NodeID   string
 	Log      *slog.Logger

@@ -84,11 +84,12 @@ func newWorld(t *testing.T) *world {
 	w.tenant = rafttest.TenantID
 	w.desk = New(Config{
 		Store: n.Store(), Proposer: n, Images: w.shelf, NodeID: rafttest.NodeID, Control: []uint16{7443},
-		Holder: func(p model.PortSpec) (string, error) {
+		Overlay: 51820,
+		Holder: func(_ context.Context, _ string, p model.PortSpec) (string, string, error) {
 			if p.HostPort == 22 {
-				return "sshd (pid 612)", nil
+				return "sshd (pid 612)", "elsewhere", nil
 			}
-			return "", nil
+			return "", "", nil
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})

@@ -48,6 +48,7 @@ type Certificates struct {
 	// uploaded is what people had made; nil: nothing.
 	uploaded atomic.Pointer[Uploaded]
 	trust    atomic.Pointer[trust]
+	frozen   atomic.Bool
 
 	mu     sync.Mutex // one change at a time
 	ca     *Authority // guarded by mu; signs here; nil on a worker
@@ -318,8 +319,15 @@ func (c *Certificates) AskFrom(i Issuer) {
 	c.issuer = i
 }
 
+// Freeze keeps Refresh from writing: other keys are about to be installed in the
+// folder, which the next OpenCertificates reads. Freeze(false) takes it back.
+func (c *Certificates) Freeze(on bool) { c.frozen.Store(on) }
+
 // Refresh renews the certificate where that is due. Calling it again is free.
 func (c *Certificates) Refresh(ctx context.Context, now time.Time) error {
+	if c.frozen.Load() {
+		return nil
+	}
 	var hosts []string
 	if c.cfg.Role == model.NodeMember && c.cfg.Hosts != nil {
 		hosts = nameable(c.cfg.Hosts())

@@ -32,6 +32,7 @@ func (n *nodeFlags) listener(say func(string) string, f *pflag.FlagSet) {
 	d := config.Default()
 	f.StringVar(&n.given.Listen, "listen", d.Listen, say("flag.listen"))
 	f.StringVar(&n.given.Advertise, "advertise", "", say("flag.advertise"))
+	f.Uint16Var(&n.given.OverlayPort, "overlay-port", d.OverlayPort, say("flag.overlay-port"))
 	f.StringVar(&n.given.Name, "name", "", say("flag.name"))
 	f.StringArrayVar(&n.given.SANs, "san", nil, say("flag.san"))
 	f.BoolVar(&n.given.Ephemeral, "ephemeral", false, say("flag.ephemeral"))
@@ -44,15 +45,16 @@ func (n *nodeFlags) config(cmd *cobra.Command, a cli.Asker) (config.Config, erro
 		return c, err
 	}
 	for name, set := range map[string]func(){
-		"data-dir":   func() { c.DataDir = n.given.DataDir },
-		"engine-dir": func() { c.EngineDir = n.given.EngineDir },
-		"log-level":  func() { c.LogLevel = n.given.LogLevel },
-		"run-dir":    func() { c.RunDir = a.RunDir() },
-		"listen":     func() { c.Listen = n.given.Listen },
-		"advertise":  func() { c.Advertise = n.given.Advertise },
-		"name":       func() { c.Name = n.given.Name },
-		"san":        func() { c.SANs = n.given.SANs },
-		"ephemeral":  func() { c.Ephemeral = n.given.Ephemeral },
+		"data-dir":     func() { c.DataDir = n.given.DataDir },
+		"engine-dir":   func() { c.EngineDir = n.given.EngineDir },
+		"log-level":    func() { c.LogLevel = n.given.LogLevel },
+		"run-dir":      func() { c.RunDir = a.RunDir() },
+		"listen":       func() { c.Listen = n.given.Listen },
+		"advertise":    func() { c.Advertise = n.given.Advertise },
+		"overlay-port": func() { c.OverlayPort = n.given.OverlayPort },
+		"name":         func() { c.Name = n.given.Name },
+		"san":          func() { c.SANs = n.given.SANs },
+		"ephemeral":    func() { c.Ephemeral = n.given.Ephemeral },
 	} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 			set()

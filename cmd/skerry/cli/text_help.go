@@ -187,16 +187,17 @@ var flagTexts = map[string]text{
 	"vip-pool":            {"addresses of services", "服务地址池"},
 	"ports":               {"ports that the platform allocates itself", "平台自行分配的端口范围"},
 
-	"data-dir":   {"folder for what is kept", "数据文件夹"},
-	"listen":     {"IP:PORT of the control plane", "控制面监听的 IP:端口"},
-	"advertise":  {"address that others reach this node at", "其他主机访问本节点的地址"},
-	"name":       {"name of the node (default: the host's)", "节点名称（默认为主机名）"},
-	"san":        {"further name or address for the certificate (repeatable)", "证书中的其他名称或地址（可重复）"},
-	"ephemeral":  {"end everything that was started when the daemon ends", "守护进程结束时结束它启动的一切"},
-	"config":     {"configuration file (default /etc/skerry/config.yaml)", "配置文件（默认 /etc/skerry/config.yaml）"},
-	"engine-dir": {"folder of containerd, its shim and runc", "containerd、shim 和 runc 所在文件夹"},
-	"log-level":  {"debug, info, warn or error", "debug、info、warn 或 error"},
-	"reset-data": {"also forget the cluster, images and volumes", "同时清除集群、镜像和数据卷"},
+	"data-dir":     {"folder for what is kept", "数据文件夹"},
+	"listen":       {"IP:PORT of the control plane", "控制面监听的 IP:端口"},
+	"overlay-port": {"UDP port of packets between nodes; the same on every node", "主机之间数据包的 UDP 端口；所有主机必须相同"},
+	"advertise":    {"address that others reach this node at", "其他主机访问本节点的地址"},
+	"name":         {"name of the node (default: the host's)", "节点名称（默认为主机名）"},
+	"san":          {"further name or address for the certificate (repeatable)", "证书中的其他名称或地址（可重复）"},
+	"ephemeral":    {"end everything that was started when the daemon ends", "守护进程结束时结束它启动的一切"},
+	"config":       {"configuration file (default /etc/skerry/config.yaml)", "配置文件（默认 /etc/skerry/config.yaml）"},
+	"engine-dir":   {"folder of containerd, its shim and runc", "containerd、shim 和 runc 所在文件夹"},
+	"log-level":    {"debug, info, warn or error", "debug、info、warn 或 error"},
+	"reset-data":   {"also forget the cluster, images and volumes", "同时清除集群、镜像和数据卷"},
 }
 
 // sentences joins the tables into the one catalogue that say reads.
