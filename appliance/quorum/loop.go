@@ -20,7 +20,8 @@ const (
 	deadAfter = 20 * time.Second
 	// closeBy is how many entries a standby may be behind when it becomes a voter.
 	closeBy = 256
-	stepMax = 10 * time.Second // bound of one step
+	stepMax      = 10 * time.Second // bound of one step
+	afterFailure = 2 * time.Second
 )
 
 // Peer is one server of raft's configuration, as the leader sees it.
@@ -79,6 +80,10 @@ func Loop(ctx context.Context, r Raft, view func() *state.View, log *slog.Logger
 	for {
 		if err := turn(ctx, r, view, began, log); err != nil && ctx.Err() == nil {
 			log.Warn("a change of the voters was not made, trying again", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(afterFailure):
+			}
 		}
 		select {
 		case <-ctx.Done():

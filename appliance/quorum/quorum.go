@@ -92,7 +92,10 @@ func Next(servers []Server) (Step, bool) {
 	target := Target(len(all))
 	switch {
 	case len(voters) < target:
-		return grow(voters, ready, target)
+		if s, ok := grow(voters, ready, target); ok || len(voters)%2 == 1 {
+			return s, ok
+		}
+		return even(voters)
 	case len(voters) > target:
 		return shrink(voters, target)
 	default:
@@ -136,6 +139,21 @@ func grow(voters, ready []Server, target int) (Step, bool) {
 	}
 	s := best(voters, ready)
 	return Step{Promote, s.ID, fmt.Sprintf("%d of %d voters are there", len(voters), target)}, true
+}
+
+// even takes a vote away where growing stopped half way, because the second
+// standby died meanwhile: an even number of voters survives no more losses than
+// one less, and needs more of them to be there. Only while all are alive: a set
+// never shrinks because voters died.
+func even(voters []Server) (Step, bool) {
+	if _, dead := find(voters, func(s Server) bool { return !s.Alive }); dead {
+		return Step{}, false
+	}
+	s := worst(voters)
+	if s.Leader {
+		return handOver(voters, s, "another voter is to be demoted")
+	}
+	return Step{Demote, s.ID, "an even number of voters survives no more losses than one less"}, true
 }
 
 // shrink demotes a voter that is one too many. While others are dead that is

@@ -57,6 +57,9 @@ func TestNext(t *testing.T) {
 		{"A* b c?", ""}, // two voters would survive less than one
 		{"A* b c!", ""},
 		{"A* B c", "promote c"},
+		{"A* B c!", "demote b"}, // growing stopped half way
+		{"A* B! c!", ""},
+		{"A* B C D e!", "demote b"},
 		{"A* B C", ""},
 		{"A* B C d", ""},
 		{"A* B C d e", "promote d"},

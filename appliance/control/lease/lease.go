@@ -24,6 +24,11 @@ const (
 	calmAfter = 30 * time.Minute // up for so long: the past is forgotten
 )
 
+// doubt is how long beyond the grace the leader looks for the fault in its own
+// network when most nodes are silent. It leads by a majority of the voters, so
+// after that the fault is on the other side.
+const doubt = time.Minute
+
 // Table holds the leases of all nodes of a term.
 type Table struct {
 	grace time.Duration
@@ -136,7 +141,7 @@ type Silent struct {
 
 // Judge gives the verdict at a time. Nodes that the state calls up while their
 // leases ran out are down, unless fewer than half of those that it calls up are
-// alive: then they are suspected. It is to be called at least every second. What it tells as Suspected or Cleared it
+// alive: then they are suspected for a minute before they are down. It is to be called at least every second. What it tells as Suspected or Cleared it
 // tells once.
 func (t *Table) Judge(now time.Time) Verdict {
 	t.Witness(now)
@@ -171,6 +176,10 @@ func (t *Table) Judge(now time.Time) Verdict {
 		return v
 	}
 	for _, s := range silent {
+		if s.For >= t.grace+doubt {
+			v.Down = append(v.Down, s)
+			continue
+		}
 		if e := t.nodes[s.NodeID]; !e.suspected {
 			e.suspected = true
 			v.Suspected = append(v.Suspected, s)

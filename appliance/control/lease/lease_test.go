@@ -144,13 +144,27 @@ func TestOwnNetworkSuspected(t *testing.T) {
 	if v := c.obey(); v.Suspected != nil {
 		t.Fatalf("said twice: %+v", v)
 	}
-	c.pass(time.Minute, "a", "b")
+	c.pass(50*time.Second, "a", "b")
 	if v := c.obey(); v.Down != nil {
 		t.Fatalf("given up after all: %+v", v)
 	}
 	c.pass(time.Second, "a", "b", "c")
 	if v := c.obey(); !slices.Equal(v.Cleared, []string{"c"}) || !slices.Equal(names(v.Down), []string{"d", "e"}) {
 		t.Fatalf("with most of them alive again: %+v", v)
+	}
+}
+
+// TestDoubtEnds gives up what is silent for a minute more, however many they are:
+// a leader whose own network failed would not lead for so long.
+func TestDoubtEnds(t *testing.T) {
+	c := newClock("a", "b", "c")
+	c.pass(6*time.Second, "a")
+	if v := c.obey(); v.Down != nil || len(v.Suspected) != 2 {
+		t.Fatalf("got %+v", v)
+	}
+	c.pass(time.Minute, "a")
+	if v := c.obey(); !slices.Equal(names(v.Down), []string{"b", "c"}) {
+		t.Fatalf("after a minute: %+v", v)
 	}
 }
 
@@ -231,9 +245,9 @@ func TestProperties(t *testing.T) {
 				silent := c.now.Sub(last[n]) >= grace
 				fell := slices.Contains(names(v.Down), n)
 				switch {
-				case fell && (!silent || was[n] || 2*alive < up):
+				case fell && (!silent || was[n] || 2*alive < up && c.now.Sub(last[n]) < grace+doubt):
 					t.Fatalf("%s was given up: silent %v, was down %v, %d of %d alive", n, silent, was[n], alive, up)
-				case !fell && silent && !was[n] && 2*alive >= up:
+				case !fell && silent && !was[n] && (2*alive >= up || c.now.Sub(last[n]) >= grace+doubt):
 					t.Fatalf("%s was not given up", n)
 				case slices.Contains(v.Back, n) != (was[n] && !silent):
 					t.Fatalf("%s back: %v", n, v.Back)
