@@ -286,8 +286,10 @@ func (t *tx) sweepApp(id string) {
 	if !ok || !a.Removing {
 		return
 	}
-	for range t.v.ContainersOfApp(id) {
-		return
+	for s := range t.v.ServicesOf(id) {
+		if t.v.hasContainers(s.ID) {
+			return
+		}
 	}
 	for _, s := range collect(t.v.ServicesOf(id)) {
 		t.freePorts(s.ID)

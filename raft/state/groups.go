@@ -1,13 +1,12 @@
 package state
 
 import (
+	"bytes"
 	"cmp"
 	"iter"
 	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/go-memdb"
 
 	"github.com/skerryhq/skerry/raft/model"
 )
@@ -18,93 +17,46 @@ import (
 // kept in rows for many containers at once. Those of services and nodes are made
 // from the containers and are in no snapshot.
 
-// group is a part of the containers of one service or node: those whose id is
-// not below Low and below the next part's.
+// group is a part of the containers of one tenant, service or node, in an order:
+// those from Low on and below the next part's Low.
 type group struct {
-	Of  string   // id of the service or node
-	Low string   // empty in the first part
-	IDs []string // sorted
+	Of   string // id of the tenant, service or node
+	Low  string // empty in the first part
+	Rows []*model.Container
 }
 
 // groupRows is how many containers a part has at most; a change copies one part.
 const groupRows = 64
 
-// part finds the part of a group where an id belongs.
-func (t *tx) part(table, of, id string) (*group, bool) {
-	it, err := t.txn.ReverseLowerBound(table, idxID, key(of, id))
-	must(err)
-	g, ok := it.Next().(*group)
-	return g, ok && g.Of == of
+// The groupings. Every one of them has a table, and every container is in one
+// group of it, if of gives its name. A change of a container changes its row in
+// each, so that who watches a group wakes.
+const (
+	byName = iota
+	byService
+	byNode
+)
+
+var groupings = [...]struct {
+	table string
+	of    func(*model.Container) string
+	by    func(*model.Container) string // never changes, and is in the group once
+}{
+	byName:    {tabByName, func(c *model.Container) string { return c.TenantID }, func(c *model.Container) string { return c.Name }},
+	byService: {tabByService, func(c *model.Container) string { return c.ServiceID }, idOf},
+	byNode:    {tabByNode, func(c *model.Container) string { return c.Assign.NodeID }, idOf},
 }
 
-// regroup follows one change of a container in the groups of one table. Also a
-// change that moves it nowhere is written, so that who watches the group wakes.
-func (t *tx) regroup(table, id, from, to string) {
-	if from != "" {
-		old, ok := t.part(table, from, id)
-		i, there := 0, false
-		if ok {
-			i, there = slices.BinarySearch(old.IDs, id)
-		}
-		switch {
-		case !there:
-		case from == to:
-			t.write(table, old, old)
-			return
-		case len(old.IDs) == 1:
-			t.erase(table, old)
-		default:
-			n := &group{Of: old.Of, Low: old.Low, IDs: make([]string, 0, len(old.IDs)-1)}
-			n.IDs = append(append(n.IDs, old.IDs[:i]...), old.IDs[i+1:]...)
-			t.write(table, old, n)
-		}
-	}
-	if to == "" {
-		return
-	}
-	old, ok := t.part(table, to, id)
-	if !ok {
-		t.write(table, nil, &group{Of: to, IDs: []string{id}})
-		return
-	}
-	i, there := slices.BinarySearch(old.IDs, id)
-	if there {
-		t.write(table, old, old)
-		return
-	}
-	ids := make([]string, 0, len(old.IDs)+1)
-	ids = append(append(append(ids, old.IDs[:i]...), id), old.IDs[i:]...)
-	if len(ids) > groupRows {
-		upper := slices.Clone(ids[groupRows/2:])
-		t.write(table, nil, &group{Of: old.Of, Low: upper[0], IDs: upper})
-		ids = slices.Clone(ids[:groupRows/2])
-	}
-	t.write(table, old, &group{Of: old.Of, Low: old.Low, IDs: ids})
-}
-
-// follow keeps the groups in step with a container; old or o may be nil.
-func (t *tx) follow(old, o any) {
-	was, _ := old.(*model.Container)
-	is, _ := o.(*model.Container)
-	var none model.Container
-	was, is = cmp.Or(was, &none), cmp.Or(is, &none)
-	id := cmp.Or(is.ID, was.ID)
-	t.regroup(tabByService, id, was.ServiceID, is.ServiceID)
-	t.regroup(tabByNode, id, was.Assign.NodeID, is.Assign.NodeID)
-}
+func idOf(c *model.Container) string { return c.ID }
 
 // grouped gives the containers of a service or a node in an order. A watching
 // view watches the groups, which change with every one of their containers.
-func (v *View) grouped(table, of string, order func(a, b *model.Container) int) iter.Seq[*model.Container] {
+func (v *View) grouped(g int, of string, order func(a, b *model.Container) int) iter.Seq[*model.Container] {
 	return func(yield func(*model.Container) bool) {
-		quiet := &View{txn: v.txn}
+		v.settled()
 		var all []*model.Container
-		for g := range under[group](v, table, idxID, key(of)) {
-			for _, id := range g.IDs {
-				if c, ok := quiet.Container(id); ok {
-					all = append(all, c)
-				}
-			}
+		for part := range under[group](v, groupings[g].table, idxID, key(of)) {
+			all = append(all, part.Rows...)
 		}
 		slices.SortFunc(all, order)
 		for _, c := range all {
@@ -115,17 +67,72 @@ func (v *View) grouped(table, of string, order func(a, b *model.Container) int) 
 	}
 }
 
+// settled brings the tables up to date if this is the view of a transaction.
+func (v *View) settled() {
+	if v.tx != nil {
+		v.tx.settled()
+	}
+}
+
 // hasContainers says whether a service has any.
 func (v *View) hasContainers(serviceID string) bool {
+	if v.tx != nil {
+		for _, p := range v.tx.w.opened {
+			if p.table == tabByService && p.pieces[0].Of == serviceID && slices.ContainsFunc(p.pieces, func(g *group) bool { return len(g.Rows) > 0 }) {
+				return true
+			}
+		}
+		v.settled()
+	}
 	_, ok := firstPrefix[group](v, tabByService, idxID, key(serviceID))
 	return ok
+}
+
+// walk gives all containers by tenant, then name, from the first on whose key in
+// the order of listings is behind after.
+func (v *View) walk(prefix, after []byte) iter.Seq[*model.Container] {
+	return func(yield func(*model.Container) bool) {
+		v.settled()
+		if v.ws != nil { // a lower bound cannot be watched: watch the whole range
+			it, err := v.txn.Get(tabByName, idxID, prefix)
+			must(err)
+			v.ws.Add(it.WatchCh())
+		}
+		seek := prefix
+		if len(after) > 0 && bytes.HasPrefix(after, prefix) {
+			seek = after
+			parts := strings.SplitN(string(after), "\x00", 3)
+			if len(parts) > 1 {
+				if g, ok := covering(v.txn, tabByName, parts[0], parts[1]); ok {
+					seek = key(g.Of, g.Low)
+				}
+			}
+		}
+		skip := len(after) > 0
+		it, err := v.txn.LowerBound(tabByName, idxID, seek)
+		must(err)
+		for g, ok := it.Next().(*group); ok; g, ok = it.Next().(*group) {
+			if !bytes.HasPrefix(key(g.Of), prefix) {
+				return
+			}
+			for _, c := range g.Rows {
+				if skip && bytes.Compare(containers.key(c), after) <= 0 {
+					continue
+				}
+				skip = false // all others are behind it as well
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func bySlot(a, b *model.Container) int {
 	return cmp.Or(cmp.Compare(a.Slot, b.Slot), strings.Compare(a.ID, b.ID))
 }
 
-func byName(a, b *model.Container) int {
+func inNames(a, b *model.Container) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 }
 
@@ -153,75 +160,17 @@ func (v *View) owner(a netip.Addr) (id string, taken bool) {
 	if !a.IsValid() {
 		return "", false
 	}
-	block, ok := first[addressBlock](v, tabAddresses, idxID, baseOf(a).AsSlice())
+	var b addressBlock
+	if v.tx != nil {
+		b, _ = v.tx.w.block(a)
+	} else if there, ok := first[addressBlock](v, tabAddresses, idxID, baseOf(a).AsSlice()); ok {
+		b = *there
+	}
+	i, ok := slices.BinarySearchFunc(b.Owners, a, compareAddress)
 	if !ok {
 		return "", false
 	}
-	i, ok := slices.BinarySearchFunc(block.Owners, a, compareAddress)
-	if !ok {
-		return "", false
-	}
-	return block.Owners[i].ContainerID, true
-}
-
-// setOwner gives an address to a container; an empty id gives it back.
-func (t *tx) setOwner(a netip.Addr, id string) {
-	base := baseOf(a)
-	old, ok := first[addressBlock](&t.v, tabAddresses, idxID, base.AsSlice())
-	if !ok {
-		if id != "" {
-			t.write(tabAddresses, nil, &addressBlock{Base: base, Owners: []address{{a, id}}})
-		}
-		return
-	}
-	i, there := slices.BinarySearchFunc(old.Owners, a, compareAddress)
-	n := &addressBlock{Base: base, Owners: make([]address, 0, len(old.Owners)+1)}
-	n.Owners = append(n.Owners, old.Owners[:i]...)
-	if id != "" {
-		n.Owners = append(n.Owners, address{a, id})
-	}
-	if there {
-		i++
-	}
-	n.Owners = append(n.Owners, old.Owners[i:]...)
-	if len(n.Owners) == 0 {
-		t.erase(tabAddresses, old)
-		return
-	}
-	t.write(tabAddresses, old, n)
-}
-
-// load puts one row of a snapshot into the state.
-func (t *tx) load(table string, o any) error {
-	t.journal = t.journal[:0]
-	switch o := o.(type) {
-	case *model.Container:
-		if s, ok := t.v.Service(o.ServiceID); ok { // services come before containers
-			shareSpec(o, s)
-		}
-		if n, ok := t.v.Node(o.Assign.NodeID); ok {
-			o.Assign.NodeID = n.ID
-		}
-		o.Status.Phase = shared(o.Status.Phase)
-		old, ok := t.v.Container(o.ID)
-		if err := t.txn.Insert(table, o); err != nil {
-			return err
-		}
-		if ok {
-			t.follow(old, o)
-		} else {
-			t.follow(nil, o)
-		}
-		return nil
-	case *address:
-		if !o.Addr.IsValid() {
-			return memdb.ErrNotFound
-		}
-		t.setOwner(o.Addr, o.ContainerID)
-		return nil
-	default:
-		return t.txn.Insert(table, o)
-	}
+	return b.Owners[i].ContainerID, true
 }
 
 // shared gives a known phase the memory that all have in common.

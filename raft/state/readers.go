@@ -228,12 +228,35 @@ func (v *View) PortsOfService(serviceID string) iter.Seq[*model.Port] {
 
 // Container finds a container by id.
 func (v *View) Container(id string) (*model.Container, bool) {
+	if v.tx != nil {
+		return v.tx.w.container(id)
+	}
 	return first[model.Container](v, tabContainers, idxID, key(id))
 }
 
 // ContainerByName finds a container by its name within a tenant.
 func (v *View) ContainerByName(tenantID, name string) (*model.Container, bool) {
-	return firstPrefix[model.Container](v, tabContainers, idxTenant, key(tenantID, name))
+	if v.tx != nil {
+		return v.tx.w.named(tenantID, name)
+	}
+	g, ok := covering(v.txn, tabByName, tenantID, name)
+	if v.ws != nil {
+		watched := key(tenantID)
+		if ok { // who comes by that name comes into this part
+			watched = key(g.Of, g.Low)
+		}
+		it, err := v.txn.Get(tabByName, idxID, watched)
+		must(err)
+		v.ws.Add(it.WatchCh())
+	}
+	if !ok {
+		return nil, false
+	}
+	i, ok := g.search(groupings[byName].by, name)
+	if !ok {
+		return nil, false
+	}
+	return g.Rows[i], true
 }
 
 // FindContainer finds a container in scope by id or name. Errors: "not_found",
@@ -250,7 +273,7 @@ func (v *View) ListContainers(s Scope, p Page, keep func(*model.Container) bool)
 
 // Containers walks all containers by tenant, then name.
 func (v *View) Containers() iter.Seq[*model.Container] {
-	return under[model.Container](v, tabContainers, idxTenant, nil)
+	return v.walk(nil, nil)
 }
 
 // ContainersOfApp walks an app's containers by service, then slot.
@@ -268,12 +291,12 @@ func (v *View) ContainersOfApp(appID string) iter.Seq[*model.Container] {
 
 // ContainersOfService walks a service's containers by slot.
 func (v *View) ContainersOfService(serviceID string) iter.Seq[*model.Container] {
-	return v.grouped(tabByService, serviceID, bySlot)
+	return v.grouped(byService, serviceID, bySlot)
 }
 
 // ContainersOnNode walks the containers that are assigned to a node, by name.
 func (v *View) ContainersOnNode(nodeID string) iter.Seq[*model.Container] {
-	return v.grouped(tabByNode, nodeID, byName)
+	return v.grouped(byNode, nodeID, inNames)
 }
 
 // ContainerByAddress finds the container that has an address.

@@ -37,7 +37,8 @@ const (
 	tabOrphans      = "orphans"
 	tabEvents       = "events"
 
-	tabByService = "containersbyservice" // groups; made from the containers, in no snapshot
+	tabByName    = "containersbyname"    // groups; made from the containers, in no snapshot
+	tabByService = "containersbyservice" // likewise
 	tabByNode    = "containersbynode"    // likewise
 )
 
@@ -177,12 +178,12 @@ func schema() *memdb.DBSchema {
 			})),
 		table(tabContainers,
 			index(idxID, func(o *model.Container) []byte { return key(o.ID) }),
-			index(idxTenant, func(o *model.Container) []byte { return key(o.TenantID, o.Name, o.ID) }),
 			many(idxVolume, func(o *model.Container) [][]byte { return volumeKeys(o.Spec.Mounts) })),
 		table(tabVolumes,
 			index(idxID, func(o *model.Volume) []byte { return key(o.ID) }),
 			index(idxTenant, func(o *model.Volume) []byte { return key(o.TenantID, o.Name, o.ID) })),
 		table(tabAddresses, index(idxID, func(o *addressBlock) []byte { return o.Base.AsSlice() })),
+		table(tabByName, index(idxID, func(o *group) []byte { return key(o.Of, o.Low) })),
 		table(tabByService, index(idxID, func(o *group) []byte { return key(o.Of, o.Low) })),
 		table(tabByNode, index(idxID, func(o *group) []byte { return key(o.Of, o.Low) })),
 		table(tabImages,

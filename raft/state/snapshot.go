@@ -2,7 +2,6 @@ package state
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,66 +150,4 @@ func (s *Store) Restore(r io.Reader) error {
 	s.level.Store(s.View().FeatureLevel())
 	s.signalEvents()
 	return nil
-}
-
-func readGeneration(r io.Reader) (*generation, error) {
-	in := bufio.NewReaderSize(r, 256<<10)
-	head, err := in.ReadBytes('\n')
-	if err != nil {
-		return nil, fmt.Errorf("header: %w: %w", ErrSnapshot, err)
-	}
-	if _, err := readHeader(json.NewDecoder(bytes.NewReader(head))); err != nil {
-		return nil, err
-	}
-	makers := map[string]func() any{}
-	for _, t := range rowsOf {
-		makers[t.table] = t.row
-	}
-	g := newGeneration()
-	txn := g.db.Txn(true)
-	defer txn.Abort()
-	to := &tx{txn: txn, v: View{txn: txn}}
-	for rows := 0; ; rows++ {
-		line, err := in.ReadBytes('\n')
-		if err != nil {
-			return nil, fmt.Errorf("row %d: %w: %w", rows, ErrSnapshot, err)
-		}
-		row, err := cutRow(line)
-		if err != nil {
-			return nil, fmt.Errorf("row %d: %w: %w", rows, ErrSnapshot, err)
-		}
-		if row.Rows != nil {
-			if *row.Rows != rows {
-				return nil, fmt.Errorf("%d rows, the footer says %d: %w", rows, *row.Rows, ErrSnapshot)
-			}
-			break
-		}
-		mk, ok := makers[row.Table]
-		if !ok {
-			return nil, fmt.Errorf("row %d: unknown table %q: %w", rows, row.Table, ErrSnapshot)
-		}
-		o := mk()
-		if err := json.Unmarshal(row.Object, o); err != nil {
-			return nil, fmt.Errorf("row %d of %s: %w: %w", rows, row.Table, ErrSnapshot, err)
-		}
-		if err := to.load(row.Table, o); err != nil {
-			return nil, fmt.Errorf("row %d of %s: %w: %w", rows, row.Table, ErrSnapshot, err)
-		}
-	}
-	txn.Commit()
-	return g, nil
-}
-
-// cutRow parts a line into table and object. Lines as WriteSnapshot writes them
-// are cut by hand, which saves reading every object twice.
-func cutRow(line []byte) (snapshotRow, error) {
-	if rest, ok := bytes.CutPrefix(line, []byte(`{"t":"`)); ok {
-		name, object, found := bytes.Cut(rest, []byte(`","o":`))
-		if object, whole := bytes.CutSuffix(object, []byte("}\n")); found && whole && !bytes.ContainsAny(name, `"\`) {
-			return snapshotRow{Table: string(name), Object: object}, nil
-		}
-	}
-	var row snapshotRow
-	err := json.Unmarshal(line, &row)
-	return row, err
 }

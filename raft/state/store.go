@@ -87,6 +87,7 @@ type Entry struct {
 func (s *Store) Apply(entries []Entry) [][]command.Outcome {
 	g := s.cur.Load()
 	t := &tx{txn: g.db.Txn(true)}
+	t.w.base = g.db.Txn(false)
 	defer t.txn.Abort() // no effect after Commit; leaves no lock behind if a fault of ours panics
 	out := make([][]command.Outcome, len(entries))
 	for i, e := range entries {
@@ -97,6 +98,7 @@ func (s *Store) Apply(entries []Entry) [][]command.Outcome {
 		}
 		t.end()
 	}
+	t.w.settle(t.txn)
 	level := t.v.FeatureLevel()
 	t.txn.Commit()
 	s.level.Store(level)

@@ -1,7 +1,10 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -15,6 +18,7 @@ import (
 type tx struct {
 	txn       *memdb.Txn
 	v         View
+	w         working
 	meta      meta
 	index     uint64
 	now       time.Time // of the present command's origin, never the clock
@@ -32,7 +36,7 @@ type change struct {
 }
 
 func (t *tx) begin(index uint64) {
-	t.v = View{txn: t.txn}
+	t.v = View{txn: t.txn, tx: t}
 	if m, ok := first[meta](&t.v, tabMeta, idxID, key("meta")); ok {
 		t.meta = *m
 	}
@@ -48,42 +52,47 @@ func (t *tx) end() {
 }
 
 // create writes an object that is not there yet.
-func (t *tx) create(table string, o any) { t.write(table, nil, o); t.after(table, nil, o) }
+func (t *tx) create(table string, o any) { t.replace(table, nil, o) }
 
 // replace writes a changed copy of old, with the same id.
-func (t *tx) replace(table string, old, o any) { t.write(table, old, o); t.after(table, old, o) }
-
-// del deletes an object that is there.
-func (t *tx) del(table string, o any) { t.erase(table, o); t.after(table, o, nil) }
-
-// after keeps in step what is made from an object; old and o may be nil.
-func (t *tx) after(table string, old, o any) {
-	if table == tabContainers {
-		t.follow(old, o)
-	}
-}
-
-// write puts one row, in place of old unless that is nil.
-func (t *tx) write(table string, old, o any) {
-	must(t.txn.Insert(table, o))
+func (t *tx) replace(table string, old, o any) {
+	t.write(table, old, o)
 	t.journal = append(t.journal, change{table: table, old: old, new: o})
 }
 
-// erase deletes one row.
-func (t *tx) erase(table string, o any) {
-	must(t.txn.Delete(table, o))
-	t.journal = append(t.journal, change{table: table, old: o})
+// del deletes an object that is there.
+func (t *tx) del(table string, o any) { t.replace(table, o, nil) }
+
+// setOwner gives an address to a container; an empty id gives it back.
+func (t *tx) setOwner(a netip.Addr, id string) {
+	was, _ := t.v.owner(a)
+	t.replace(tabAddresses, address{a, was}, address{a, id})
+}
+
+// write puts one row in place of another, and keeps in step what is made from
+// it. No old one: it is new; no new one: the old one goes.
+func (t *tx) write(table string, old, o any) {
+	if a, ok := o.(address); ok {
+		t.w.setOwner(a.Addr, a.ContainerID)
+		return
+	}
+	if o != nil {
+		must(t.txn.Insert(table, o))
+	} else {
+		must(t.txn.Delete(table, old))
+	}
+	if table == tabContainers {
+		was, _ := old.(*model.Container)
+		is, _ := o.(*model.Container)
+		t.w.wrote(cmp.Or(is, was).ID, is)
+		t.w.follow(was, is)
+	}
 }
 
 // undo takes back what the present command wrote.
 func (t *tx) undo() {
-	for i := len(t.journal) - 1; i >= 0; i-- {
-		c := t.journal[i]
-		if c.old == nil {
-			must(t.txn.Delete(c.table, c.new))
-		} else {
-			must(t.txn.Insert(c.table, c.old))
-		}
+	for _, c := range slices.Backward(t.journal) {
+		t.write(c.table, c.new, c.old)
 	}
 }
 

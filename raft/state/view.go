@@ -18,6 +18,7 @@ type View struct {
 	ws  memdb.WatchSet // nil unless Watch made this view
 	// gone is closed when a Restore replaces the state that the view is of.
 	gone <-chan struct{}
+	tx   *tx // nil unless this is how a transaction sees the state
 }
 
 // Scope says whose objects a query may see. The zero Scope sees nothing.
@@ -172,21 +173,9 @@ func (n named[T]) list(v *View, s Scope, p Page, keep func(*T) bool) (List[T], e
 		}
 		prefix = key(s.tenantID)
 	}
-	if v.ws != nil { // a lower bound cannot be watched: watch the whole range
-		it, err := v.txn.Get(n.table, n.index(), prefix)
-		must(err)
-		v.ws.Add(it.WatchCh())
-	}
-	seek := prefix
-	if bytes.HasPrefix(after, prefix) && len(after) > 0 {
-		seek = append(after, 0) // just behind that object
-	}
-	it, err := v.txn.LowerBound(n.table, n.index(), seek)
-	must(err)
 	var out List[T]
 	limit := p.limit()
-	for o := it.Next(); o != nil; o = it.Next() {
-		t := o.(*T)
+	for t := range n.from(v, prefix, after) {
 		if prefix != nil && n.tenant(t) != s.tenantID {
 			break
 		}
@@ -202,6 +191,44 @@ func (n named[T]) list(v *View, s Scope, p Page, keep func(*T) bool) (List[T], e
 	return out, nil
 }
 
+// from walks the objects under a prefix in the order of listings, behind after.
+func (n named[T]) from(v *View, prefix, after []byte) iter.Seq[*T] {
+	if all, ok := any(v.walk(prefix, after)).(iter.Seq[*T]); ok {
+		return all
+	}
+	return func(yield func(*T) bool) {
+		if v.ws != nil { // a lower bound cannot be watched: watch the whole range
+			it, err := v.txn.Get(n.table, n.index(), prefix)
+			must(err)
+			v.ws.Add(it.WatchCh())
+		}
+		seek := prefix
+		if bytes.HasPrefix(after, prefix) && len(after) > 0 {
+			seek = append(after, 0) // just behind that object
+		}
+		it, err := v.txn.LowerBound(n.table, n.index(), seek)
+		must(err)
+		for o := it.Next(); o != nil; o = it.Next() {
+			if !yield(o.(*T)) {
+				return
+			}
+		}
+	}
+}
+
+// called finds the object that has a name.
+func (n named[T]) called(v *View, tenantID, name string) (*T, bool) {
+	if n.table == tabContainers {
+		c, ok := v.ContainerByName(tenantID, name)
+		o, _ := any(c).(*T)
+		return o, ok
+	}
+	if n.tenant == nil {
+		return firstPrefix[T](v, n.table, idxName, key(name))
+	}
+	return firstPrefix[T](v, n.table, idxTenant, key(tenantID, name))
+}
+
 // find gives the object in scope that has the id or the name ref. An id wins
 // over a name. Errors: "not_found", also for another tenant's objects;
 // "name_ambiguous" if several tenants have the name and the scope is wide.
@@ -212,14 +239,14 @@ func (n named[T]) find(v *View, s Scope, ref string) (*T, error) {
 	var found *T
 	switch {
 	case n.tenant == nil:
-		found, _ = firstPrefix[T](v, n.table, idxName, key(ref))
+		found, _ = n.called(v, "", ref)
 	case !s.all:
 		if s.tenantID != "" {
-			found, _ = firstPrefix[T](v, n.table, idxTenant, key(s.tenantID, ref))
+			found, _ = n.called(v, s.tenantID, ref)
 		}
 	default:
 		for t := range v.Tenants() {
-			o, ok := firstPrefix[T](v, n.table, idxTenant, key(t.ID, ref))
+			o, ok := n.called(v, t.ID, ref)
 			if ok && found != nil {
 				return nil, model.Errorf(model.KindConflict, "name_ambiguous",
 					"more than one tenant has %s %s named %q; name the tenant or use the id", article(n.word), n.word, ref)
