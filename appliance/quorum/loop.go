@@ -19,7 +19,7 @@ const (
 	// deadAfter is how long a voter must be silent until a standby takes its place.
 	deadAfter = 20 * time.Second
 	// closeBy is how many entries a standby may be behind when it becomes a voter.
-	closeBy = 256
+	closeBy      = 256
 	stepMax      = 10 * time.Second // bound of one step
 	afterFailure = 2 * time.Second
 )

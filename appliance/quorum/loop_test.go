@@ -58,7 +58,9 @@ func (f *fakeRaft) Remove(_ context.Context, id string) error {
 	f.peers = slices.DeleteFunc(f.peers, func(p quorum.Peer) bool { return p.ID == id })
 	return nil
 }
-func (f *fakeRaft) Transfer(context.Context, string) error { return errors.New("nobody leads but the first") }
+func (f *fakeRaft) Transfer(context.Context, string) error {
+	return errors.New("nobody leads but the first")
+}
 
 // TestLoop lets two more members join a cluster of one, and takes a removed one
 // out again; a change that fails is tried again.
