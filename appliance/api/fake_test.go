@@ -255,6 +255,15 @@ func (f *fakeRuntime) Exec(ctx context.Context, _ *model.Container, spec ExecSpe
 	case "cat":
 		_, err := io.Copy(s.Stdout, s.Stdin)
 		return 0, err
+	case "read": // tells how its input ended
+		end := "ended"
+		if _, err := io.Copy(io.Discard, s.Stdin); err != nil {
+			end = "broke off"
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.sent = append(f.sent, end)
+		return 0, nil
 	case "fail":
 		_, err := fmt.Fprint(s.Stderr, "it failed\n")
 		return 3, err

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -271,6 +272,34 @@ func TestExec(t *testing.T) {
 	}
 	if a := r.as("GET", path+"/exec?command=ls", nil); a.status != 400 || a.problem(t).Code != "websocket_needed" {
 		t.Errorf("without a socket: %d", a.status)
+	}
+}
+
+// TestInputOfClientThatIsGone: a client that leaves, or is cut off, has not ended
+// its input. Whoever attaches next still types to the container.
+func TestInputOfClientThatIsGone(t *testing.T) {
+	r := newRig(t)
+	path := "/containers/" + r.app(r.own, "shop").ID + "/exec"
+	for end, leave := range map[string]func(*websocket.Conn) error{
+		"broke off": func(ws *websocket.Conn) error { return ws.Close(websocket.StatusNormalClosure, "detached") },
+		"ended": func(ws *websocket.Conn) error {
+			return ws.Write(t.Context(), websocket.MessageBinary, append([]byte{channelControl}, `{"closeStdin":true}`...))
+		},
+	} {
+		r.runtime.mu.Lock()
+		r.runtime.sent = nil
+		r.runtime.mu.Unlock()
+		ws, err := r.terminalOf(path, url.Values{"command": {"read"}, "stdin": {"true"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = leave(ws) // the other side may answer with the end of the command
+		r.eventually("the input "+end, func() bool {
+			r.runtime.mu.Lock()
+			defer r.runtime.mu.Unlock()
+			return slices.Equal(r.runtime.sent, []string{end})
+		})
+		_ = ws.CloseNow()
 	}
 }
 

@@ -131,14 +131,19 @@ type terminal struct {
 	signals chan string
 }
 
+var errClientGone = errors.New("the client is gone")
+
 // receive reads frames until the client goes; then the streams end.
 func (t *terminal) receive(ctx context.Context) {
 	defer close(t.resize)
 	defer close(t.signals)
-	defer t.closeStdin()
 	for {
 		kind, b, err := t.ws.Read(ctx)
 		if err != nil {
+			if t.stdin != nil {
+				// Not the end of the input: a container's own goes on for whoever attaches next.
+				_ = t.stdin.CloseWithError(errClientGone)
+			}
 			return
 		}
 		if kind != websocket.MessageBinary || len(b) == 0 {
