@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -14,15 +13,22 @@ import (
 	"github.com/skerryhq/skerry/raft/model"
 )
 
-// Group commit: proposals that arrive while an entry is on its way to the disk
-// share the next one. An idle pipeline hands a proposal on at once.
+// Group commit: proposals that arrive while an entry is on its way share the next
+// one. An idle pipeline hands a proposal on at once.
+//
+// What an entry costs by itself (the disks, the wire, who must wake) grows with
+// the members: of three it is more than ten writes cost. So a node alone has two
+// entries on their way, one to the disk and one being applied, and several
+// members have one at a time, with twice as many writes in it.
 const (
 	maxBatch      = 512       // proposals in one entry
 	maxBatchBytes = 256 << 10 // bytes of commands after which an entry takes no more
-	pipelineDepth = 2         // entries on their way: one to the disk, one being applied or on its way to the others
+	pipelineDepth = 2         // entries on their way of a node alone
 
-	defaultTimeout = 10 * time.Second
+	gatherMost = 3 * time.Millisecond // how long an entry waits for those who were just answered and write again
 )
+
+const defaultTimeout = 10 * time.Second
 
 // ErrOutcomeUnknown is under the error of a Propose whose command may or may
 // not have been committed, now or later. Look at the state, or propose again:
@@ -54,6 +60,8 @@ type batch struct {
 	proposals []*proposal
 	entry     []byte
 	future    raft.ApplyFuture
+	slots     int // of the pipeline, that it takes
+	sent      time.Time
 }
 
 // Propose commits commands, in order, and waits until they are applied here.
@@ -181,21 +189,34 @@ func (n *Node) prepare(cmds []command.Command) (*proposal, error) {
 	return p, checkSize(p.size)
 }
 
-// submit gathers proposals into entries and hands them to raft, at most
-// pipelineDepth at a time; while they are on their way, what comes in gathers.
+// submit gathers proposals into entries and hands them to raft, as many at a
+// time as the pipeline has room for; while they are on their way, what comes in
+// gathers.
 func (n *Node) submit(slots chan struct{}, inflight chan<- *batch) {
 	defer close(inflight)
+	var want int
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-n.closing:
-			n.refuseRest()
-			return
+		b := &batch{slots: 1}
+		if !n.alone() {
+			b.slots = pipelineDepth
 		}
+		for range b.slots {
+			select {
+			case slots <- struct{}{}:
+			case <-n.closing:
+				n.refuseRest()
+				return
+			}
+		}
+		free, patience := time.Now(), min(gatherMost, time.Duration(n.took.Load())/2)
 		select {
 		case p := <-n.proposals:
-			b := &batch{proposals: []*proposal{p}}
-			n.fill(b, len(slots) > 1)
+			b.proposals = []*proposal{p}
+			if time.Since(free) > patience {
+				want = 0 // whoever was answered then does not write again
+			}
+			n.fill(b, want, patience)
+			want = max(len(b.proposals), want*7/8)
 			inflight <- b.send(n)
 		case <-n.closing:
 			n.refuseRest()
@@ -204,22 +225,34 @@ func (n *Node) submit(slots chan struct{}, inflight chan<- *batch) {
 	}
 }
 
-// fill adds the proposals that are waiting already. With others on their way
-// there is time to let those come who were just answered and write again.
-func (n *Node) fill(b *batch, others bool) {
-	size, had := b.proposals[0].size, 0
+// fill adds the proposals that are waiting already, and, as long as there are
+// fewer than want, those that come soon.
+func (n *Node) fill(b *batch, want int, patience time.Duration) {
+	size := b.proposals[0].size
+	var late <-chan time.Time
 	for len(b.proposals) < maxBatch && size < maxBatchBytes {
+		var p *proposal
 		select {
-		case p := <-n.proposals:
-			b.proposals = append(b.proposals, p)
-			size += p.size
+		case p = <-n.proposals:
 		default:
-			if !others || len(b.proposals) == had {
+			if len(b.proposals) >= want {
 				return
 			}
-			had = len(b.proposals)
-			runtime.Gosched()
+			if late == nil {
+				t := time.NewTimer(patience)
+				defer t.Stop()
+				late = t.C
+			}
+			select {
+			case p = <-n.proposals:
+			case <-late:
+				return
+			case <-n.closing:
+				return
+			}
 		}
+		b.proposals = append(b.proposals, p)
+		size += p.size
 	}
 }
 
@@ -235,6 +268,7 @@ func (b *batch) send(n *Node) *batch {
 	if len(copies) == len(envelopes) { // otherwise the entry is decoded, as on other nodes
 		n.fsm.Carry(b.entry, copies)
 	}
+	b.sent = time.Now()
 	b.future = n.raft.Apply(b.entry, defaultTimeout)
 	return b
 }
@@ -271,7 +305,10 @@ func (n *Node) collect(slots <-chan struct{}, inflight <-chan *batch) {
 			err = unknown(err) // the log refused it, which says nothing about what is on the disk
 		}
 		n.fsm.Drop(b.entry)
-		<-slots
+		n.took.Store(int64(time.Since(b.sent)))
+		for range b.slots {
+			<-slots
+		}
 		for _, p := range b.proposals {
 			if err != nil {
 				p.done <- reply{err: err}
