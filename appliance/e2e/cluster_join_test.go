@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
@@ -194,6 +195,9 @@ func TestWorker(t *testing.T) {
 	}
 	b.Host(0).OK("user", "create", "ada", "--password-file", file)
 	b.Host(0).OK("volume", "create", "foreign-volume-name")
+	// The part that is put together is in no argument list and no test's memory.
+	b.Host(0).OK("run", "-d", "-n", "private", "-e", "PASSWORD="+foreign, "--constraint", "node.name==n1", "probe", "tcp", "80")
+	running(t, b, 0, "private", 1)
 	// What a fresh host makes for itself (an empty log, a key) may be there; the
 	// cluster's key may not.
 	keys := [2]string{}
@@ -206,7 +210,13 @@ func TestWorker(t *testing.T) {
 	if keys[0] == "" || keys[0] == keys[1] {
 		t.Error("a worker has the key that seals the cluster's secrets")
 	}
-	holds(t, b.Host(1).DataDir, secret, "foreign-volume-name", "ada")
+	holds(t, b.Host(1).DataDir, secret, "foreign-volume-name", "ada", foreign)
+	if !inMemory(t, b.Host(0).Pid(), foreign) {
+		t.Error("the look into a daemon's memory does not even find what the member must hold")
+	}
+	if inMemory(t, b.Host(1).Pid(), foreign) {
+		t.Error("a worker's daemon holds the secret of a container that runs elsewhere")
+	}
 	// Its console is a member's: TLS ends there.
 	client := b.Web("")
 	res, err := client.Get("https://" + b.Door(1) + "/")
@@ -229,6 +239,39 @@ func TestWorker(t *testing.T) {
 	b.Start(0)
 	b.Host(0).Eventually(30*time.Second, "the worker is back", func() bool { w := b.Nodes(0)["n2"]; return w.Status.Ready && !w.Down() })
 	clean(t, b, "web", 4, 8080)
+}
+
+// foreign is the secret of a container that the worker does not run.
+const foreign = "only-the-container-on-n1-may-know-this"
+
+// inMemory looks for a word in the memory that a process can write to.
+func inMemory(t *testing.T, pid int, word string) bool {
+	t.Helper()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var perm string
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &perm); err != nil || !strings.HasPrefix(perm, "rw") {
+			continue
+		}
+		const piece = 1 << 20
+		buf := make([]byte, piece+len(word))
+		for at := from; at < to; at += piece {
+			n, _ := mem.ReadAt(buf[:min(int64(len(buf)), to-at)], at) // pages that were never touched cannot be read
+			if bytes.Contains(buf[:n], []byte(word)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // holds looks for words in every file below a folder that is no image's.
