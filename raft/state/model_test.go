@@ -252,6 +252,7 @@ func broken(v *state.View) string {
 	if rows != 0 {
 		note(fmt.Sprintf("%d rows of ports too many", rows))
 	}
+	note(state.BrokenRows(v))
 	total := 0
 	for c := range v.Containers() {
 		total++

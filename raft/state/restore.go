@@ -197,6 +197,9 @@ func (l *loader) load(table string, o any) error {
 			l.words[o.Assign.Reason] = o.Assign.Reason
 		}
 		o.Status.Phase = shared(o.Status.Phase)
+		if n := len(l.containers); n > 0 && l.containers[n-1].ID >= o.ID {
+			return fmt.Errorf("container %s is there twice or not in the order of ids", o.ID)
+		}
 		l.containers = append(l.containers, o)
 	case *address:
 		if !o.Addr.IsValid() {
