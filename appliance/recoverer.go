@@ -32,13 +32,8 @@ func (a *Appliance) newRecovery(p *parts) *recovery.Recovery {
 			l.Term, l.Index = p.node.LastLog()
 			return l
 		},
-		Carry: func(plan recovery.Plan) error {
-			if err := a.savePlan(plan); err != nil {
-				return err
-			}
-			time.AfterFunc(againSoon, func() { p.stop(errAgain) })
-			return nil
-		},
+		Plan:  a.savePlan,
+		Again: func() { time.AfterFunc(againSoon, func() { p.stop(errAgain) }) },
 		Adopt: func(generation uint64) error {
 			if err := p.record.raise(generation); err != nil {
 				return err
@@ -71,11 +66,7 @@ func (a *Appliance) savePlan(plan recovery.Plan) error {
 	if err != nil {
 		return fmt.Errorf("write the plan of the recovery: %w", err)
 	}
-	path := filepath.Join(a.cfg.DataDir, planFile)
-	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
-		return fmt.Errorf("write the plan of the recovery: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := writeWhole(filepath.Join(a.cfg.DataDir, planFile), b); err != nil {
 		return fmt.Errorf("write the plan of the recovery: %w", err)
 	}
 	return nil

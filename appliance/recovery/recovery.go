@@ -1,10 +1,9 @@
 // Package recovery makes the survivors of a lost quorum a cluster again.
 //
 // The node that is asked looks for every member that answers, finds the one with
-// the newest log, and has that one carry it out: the others are told the new
-// generation first, so that from then on nobody of the old one can reach them;
-// then the newest writes a plan to its disk and starts its parts again, which
-// makes it the only voter over everything that its log holds. The autopilot then
+// the newest log, and has that one carry it out: it writes a plan to its disk,
+// tells the others the new generation, so that from then on nobody of the old one
+// can reach them, and starts its parts again, which makes it the only voter over everything that its log holds. The autopilot then
 // takes the other survivors in again. It never deletes anything: what a survivor
 // with an older log has and the newest lacks is dropped by raft, as entries that
 // were never committed.
@@ -73,9 +72,11 @@ type Config struct {
 	Own    func() Log
 	View   func() *state.View
 	Peers  Peers
-	// Carry writes the plan down and starts the node's parts again after the
-	// present request was answered.
-	Carry func(Plan) error
+	// Plan writes the plan down: from then on the node carries it out at its next
+	// start, whatever happens.
+	Plan func(Plan) error
+	// Again starts the node's parts again after the present request was answered.
+	Again func()
 	// Adopt writes a higher generation down and starts the node's parts again
 	// after the present request was answered.
 	Adopt func(generation uint64) error
@@ -199,9 +200,15 @@ func (r *Recovery) result(all []survivor, best int, plan Plan) *api.RecoverResul
 	return out
 }
 
-// carry tells the other survivors the generation and starts over here.
+// carry writes the plan down, tells the other survivors the generation and starts
+// over here. In this order: were the others of the new generation and the plan
+// lost, they would refuse the one that has the newest log for ever.
 func (r *Recovery) carry(ctx context.Context, plan Plan) error {
 	r.cfg.Busy(true)
+	if err := r.cfg.Plan(plan); err != nil {
+		r.cfg.Busy(false)
+		return err
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, len(plan.Survivors))
 	for i, id := range plan.Survivors {
@@ -218,10 +225,7 @@ func (r *Recovery) carry(ctx context.Context, plan Plan) error {
 			r.cfg.Log.Warn("a survivor did not follow", "member", plan.Survivors[i], "err", err)
 		}
 	}
-	if err := r.cfg.Carry(plan); err != nil {
-		r.cfg.Busy(false)
-		return err
-	}
+	r.cfg.Again()
 	return nil
 }
 

@@ -31,6 +31,8 @@ type member struct {
 	up      bool
 	rec     *recovery.Recovery
 	plan    *recovery.Plan
+	full    bool // its disk takes no plan
+	again   int
 	adopted uint64
 }
 
@@ -72,9 +74,24 @@ func newWorld(t *testing.T, logs map[string]recovery.Log, down ...string) *world
 		w.members[id] = m
 		m.rec = recovery.New(recovery.Config{
 			NodeID: id, Own: func() recovery.Log { return m.log }, View: func() *state.View { return w.view }, Peers: w,
-			Carry: func(p recovery.Plan) error { m.plan = &p; return nil },
-			Adopt: func(g uint64) error { m.adopted = g; return nil },
-			Busy:  func(bool) {},
+			Plan: func(p recovery.Plan) error {
+				if m.full {
+					return errors.New("no space left on device")
+				}
+				m.plan = &p
+				return nil
+			},
+			Again: func() { m.again++ },
+			Adopt: func(g uint64) error {
+				for _, other := range w.members {
+					if other.plan != nil {
+						m.adopted = g
+						return nil
+					}
+				}
+				return errors.New("told before the plan was written down")
+			},
+			Busy: func(bool) {},
 			ReadError: func(r *http.Response) error {
 				b, _ := io.ReadAll(r.Body)
 				return errors.New(string(b))
@@ -105,6 +122,9 @@ func TestNewestLogWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := w.members["b"]
+	if b.again != 1 || w.members[own].again != 0 {
+		t.Errorf("started again: b %d times, the other %d times", b.again, w.members[own].again)
+	}
 	if b.plan == nil || b.plan.Generation != 3 || b.plan.LastIndex != 90 || len(b.plan.Survivors) != 2 {
 		t.Fatalf("the plan of b: %+v", b.plan)
 	}
@@ -113,6 +133,19 @@ func TestNewestLogWins(t *testing.T) {
 	}
 	if !out.Done || out.Generation != 3 || len(out.Missing) != 1 || !strings.Contains(out.Missing[0], "index 90 of term 5") || len(out.Wipe) != 1 || !strings.Contains(out.Wipe[0], "host-c") {
 		t.Errorf("it says: %+v", out)
+	}
+}
+
+// TestPlanFirst holds that a member which cannot write the plan down leaves the
+// others in their generation: they would refuse it, and it has the newest log.
+func TestPlanFirst(t *testing.T) {
+	w := newWorld(t, map[string]recovery.Log{own: {Term: 4, Index: 100}, "b": {Term: 5, Index: 90}})
+	w.members["b"].full = true
+	if _, err := w.members[own].rec.Recover(t.Context(), api.RecoverInput{}); err == nil {
+		t.Fatal("no error")
+	}
+	if w.members[own].adopted != 0 || w.members["b"].again != 0 {
+		t.Errorf("half a recovery: %+v %+v", w.members[own], w.members["b"])
 	}
 }
 
