@@ -147,7 +147,9 @@ func (a *announcer) tell(ctx context.Context) {
 				return
 			}
 			t.seq = known
-			a.floor = max(a.floor, known)
+			if n.Role == model.NodeMember { // a worker could make the number run over
+				a.floor = max(a.floor, known)
+			}
 		})
 	}
 }

@@ -127,6 +127,11 @@ func TestAnnouncementsAreProved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	high := good()
+	high.Seq = maxSeq + 1
+	if high.Signature, err = certs.Key().Sign(high.digest()); err != nil {
+		t.Fatal(err)
+	}
 	bare := good()
 	bare.Chain = nil
 	long := good()
@@ -139,6 +144,7 @@ func TestAnnouncementsAreProved(t *testing.T) {
 		"another node":      {other, "announcement_invalid"},
 		"another address":   {address, "announcement_invalid"},
 		"another number":    {seq, "announcement_invalid"},
+		"too high a number": {high, "announcement_invalid"},
 		"no address":        {nowhere, "announcement_invalid"},
 		"no certificate":    {bare, "announcement_invalid"},
 		"long certificate":  {long, "announcement_invalid"},
@@ -153,6 +159,16 @@ func TestAnnouncementsAreProved(t *testing.T) {
 				t.Fatalf("it was taken: %v", err)
 			}
 		})
+	}
+	// Whatever others say they know, there is a next number, and it is taken.
+	run, err := openBook("", "b", certs, a.Server.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := run.announce("10.0.0.7:7443", 1<<64-1, time.Now()); err != nil || x.Seq == 0 {
+		t.Fatalf("%d, %v", x.Seq, err)
+	} else if _, err := a.book.check(x, time.Now()); err != nil {
+		t.Fatal(err)
 	}
 	first, second := good(), good()
 	if news, err := a.book.merge([]Announcement{second}, time.Now()); len(news) != 1 || err != nil {

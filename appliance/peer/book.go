@@ -28,6 +28,10 @@ import (
 
 const bookFile = "peers.json"
 
+// maxSeq bounds the numbers of announcements, so that there is always a next one:
+// they begin at the milliseconds of the clock.
+const maxSeq = 1 << 62
+
 // Announcement is a node's word about where it is, signed with its key. It
 // carries the node's certificate, so that everybody can check it who trusts the
 // cluster's authority, without a quorum and without the state.
@@ -136,7 +140,7 @@ func (b *book) announce(address string, floor uint64, now time.Time) (Announceme
 	last := b.entries[b.self].Seq
 	b.mu.Unlock()
 	// Milliseconds rise even when the file was lost.
-	a := Announcement{NodeID: b.self, Address: address, Seq: max(last, floor, uint64(now.UnixMilli())) + 1, Time: now.UTC(), Chain: chainOf(b.certs.Node())}
+	a := Announcement{NodeID: b.self, Address: address, Seq: max(last, min(floor, maxSeq-1), uint64(now.UnixMilli())) + 1, Time: now.UTC(), Chain: chainOf(b.certs.Node())}
 	var err error
 	if a.Signature, err = b.certs.Key().Sign(a.digest()); err != nil {
 		return a, fmt.Errorf("sign the announcement: %w", err)
@@ -155,6 +159,9 @@ func (b *book) check(a Announcement, now time.Time) (model.NodeRole, error) {
 	host, port, err := net.SplitHostPort(a.Address)
 	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 || host == "" || len(a.Address) > 300 {
 		return "", refuse("%s is no address", clip(a.Address))
+	}
+	if a.Seq > maxSeq {
+		return "", refuse("no announcement has a number as high as %d", a.Seq)
 	}
 	if len(a.Chain) > 16<<10 {
 		return "", refuse("its certificate is too long")
