@@ -222,6 +222,11 @@ func (r *Remote) take(v View) error {
 		return fmt.Errorf("it is at index %d of generation %d, before index %d of generation %d", v.Index, v.Generation, have.Index, have.Generation)
 	}
 	if err := r.save(v); err != nil {
+		// Of an older view the next start would conclude that nobody asks for what came
+		// since, and remove it; without one it waits for a member.
+		if rerr := os.Remove(r.cfg.File); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
 		r.cfg.Log.Warn("what to do cannot be kept for the next start", "err", err)
 	}
 	r.mu.Lock()

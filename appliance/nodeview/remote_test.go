@@ -298,6 +298,30 @@ func TestRemoteMovesOn(t *testing.T) {
 	r.until("the third member", func(v nodeview.View) bool { return len(v.Containers) == 4 })
 }
 
+// TestRemoteForgets holds that a view which cannot be kept leaves no older one
+// behind: by that one the next start would remove what came since.
+func TestRemoteForgets(t *testing.T) {
+	w := islands(t)
+	m, dir := newMember(t, w.store), t.TempDir()
+	r := newRemote(t, dir, "n1", m.as("n1", io.Discard))
+	r.until("a view", func(v nodeview.View) bool { return v.Node != nil })
+	if _, err := os.Stat(filepath.Join(dir, "view")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "view.new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.secretive("shop-web", "own4", "n1", "10.42.0.4", 4)
+	r.until("a view that cannot be kept", func(v nodeview.View) bool { return len(v.Containers) == 2 })
+	r.end()
+	m.kill()
+	again := newRemote(t, dir, "n1")
+	defer again.end()
+	if got := again.Now(); got.Node != nil {
+		t.Errorf("it starts with %v", ids(got))
+	}
+}
+
 // TestRemoteRemembers starts again while nobody can be reached.
 func TestRemoteRemembers(t *testing.T) {
 	w := islands(t)
