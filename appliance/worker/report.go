@@ -168,6 +168,9 @@ func plain(o command.Outcome) outcome {
 // check lets a node speak of itself only.
 func (r *Reports) check(caller string, cmds []command.Command) error {
 	for _, c := range cmds {
+		// Whoever reports is the author, whatever the command says.
+		o := c.From()
+		*o = model.Origin{Actor: "system:agent", Time: o.Time}
 		about := ""
 		switch c := c.(type) {
 		case *command.SetNodeStatus:
@@ -178,6 +181,7 @@ func (r *Reports) check(caller string, cmds []command.Command) error {
 			about = c.NodeID
 		case *command.PutImage:
 			if r.holds(caller, c) {
+				o.TenantID = c.Image.TenantID
 				continue
 			}
 		default:
@@ -185,9 +189,6 @@ func (r *Reports) check(caller string, cmds []command.Command) error {
 		if caller == "" || about != caller {
 			return model.Errorf(model.KindDenied, "not_your_business", "node %s may report about itself only, not propose %s", caller, c.Type().Name())
 		}
-		// Whoever reports is the author, whatever the command says.
-		o := c.From()
-		*o = model.Origin{Actor: "system:agent", Time: o.Time}
 	}
 	return nil
 }

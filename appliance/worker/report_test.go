@@ -14,6 +14,7 @@ import (
 	"github.com/skerryhq/skerry/appliance/worker"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/node"
 	"github.com/skerryhq/skerry/raft/rafttest"
 )
 
@@ -91,10 +92,28 @@ func TestReport(t *testing.T) {
 			t.Errorf("%s: %v", c.Type().Name(), err)
 		}
 	}
+	saw := &author{Proposer: n}
+	reports.Proposer = saw
+	forged := status(rafttest.NodeID)
+	forged.Head = command.By(model.Origin{Actor: "ada", Operation: "deleteEverything", RemoteIP: "192.0.2.1"})
+	if _, err := r.Propose(t.Context(), forged); err != nil || saw.last.Actor != "system:agent" || saw.last.Operation != "" || saw.last.RemoteIP != "" {
+		t.Errorf("written as done by %+v, %v", saw.last, err)
+	}
 	caller = ""
 	if _, err := r.Propose(t.Context(), &command.SetNodeStatus{}); model.CodeOf(err) != "not_your_business" {
 		t.Errorf("a caller without an id: %v", err)
 	}
+}
+
+// author notes who is said to have done what is proposed.
+type author struct {
+	worker.Proposer
+	last model.Origin
+}
+
+func (a *author) Propose(ctx context.Context, cmds ...command.Command) (node.Result, error) {
+	a.last = *cmds[0].From()
+	return a.Proposer.Propose(ctx, cmds...)
 }
 
 // TestReportNobody says that no member answers.
