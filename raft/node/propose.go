@@ -300,7 +300,9 @@ func (n *Node) collect(slots <-chan struct{}, inflight <-chan *batch) {
 			}
 			outcomes = r.Outcomes
 			n.watched.committed()
-			n.awaitStandby(b.future.Index())
+			if !n.awaitStandby(b.future.Index()) {
+				err = unknown(errClosing())
+			}
 		} else if model.CodeOf(err) == "" {
 			err = unknown(err) // the log refused it, which says nothing about what is on the disk
 		}

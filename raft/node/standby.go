@@ -81,26 +81,27 @@ func (n *Node) lost(standbys []raft.ServerID) bool {
 }
 
 // awaitStandby waits until a standby has an entry on its disk, where that is
-// needed.
-func (n *Node) awaitStandby(index uint64) {
+// needed. It reports false where this node closes before that is known: then the
+// write must not be acknowledged.
+func (n *Node) awaitStandby(index uint64) bool {
 	var patience <-chan time.Time
 	for {
 		changed := n.peers.watch()
 		standbys := n.standbysOfOne()
 		if len(standbys) == 0 {
 			n.follows()
-			return
+			return true
 		}
 		has, missed := n.matched(standbys), n.missed.Load()
 		switch {
 		case has >= index:
 			n.follows()
-			return
+			return true
 		case missed > 0 && !caughtUp(has, missed, index):
-			return
+			return true
 		case n.lost(standbys):
 			n.misses(index)
-			return
+			return true
 		}
 		n.follows()
 		if patience == nil {
@@ -115,10 +116,10 @@ func (n *Node) awaitStandby(index uint64) {
 		case <-patience:
 			n.misses(index)
 			look.Stop()
-			return
+			return true
 		case <-n.closing:
 			look.Stop()
-			return
+			return false
 		}
 		look.Stop()
 	}

@@ -351,6 +351,36 @@ func TestTwoMembers(t *testing.T) {
 	})
 }
 
+// TestTwoMembersClose wants no write acknowledged that the standby lacks, also not
+// by a voter that is being closed.
+func TestTwoMembersClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := rafttest.New(t, 1)
+		defer c.Close()
+		standby := c.Add()
+		lead := c.Node(0)
+		if err := lead.AddStandby(t.Context(), c.ID(standby)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lead.Propose(t.Context(), volume("a")); err != nil {
+			t.Fatal(err)
+		}
+		c.Cut(standby)
+		answer := make(chan error, 1)
+		go func() {
+			_, err := lead.Propose(t.Context(), volume("b"))
+			answer <- err
+		}()
+		time.Sleep(500 * time.Millisecond) // it waits for the standby
+		if err := lead.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answer; !errors.Is(err, node.ErrOutcomeUnknown) {
+			t.Errorf("answered with %v", err)
+		}
+	})
+}
+
 // TestReadIndex wants an index that covers every acknowledged write, on every
 // member, and none from a leader that is cut off.
 func TestReadIndex(t *testing.T) {
