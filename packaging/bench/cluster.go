@@ -10,15 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/apptest/debimage"
-	"github.com/skerryhq/skerry/raft/command"
-	"github.com/skerryhq/skerry/raft/model"
-	"github.com/skerryhq/skerry/raft/node"
 )
 
 // members is how many take part in the section "cluster".
@@ -33,9 +29,9 @@ func cluster(ctx context.Context, o options, scratch string) error {
 	if err != nil {
 		return fmt.Errorf("etcd takes no part: %w", err)
 	}
-	ours, stopOurs, err := startMembers(ctx, filepath.Join(scratch, "members"))
+	ours, forwarded, stopOurs, err := startMembers(ctx, filepath.Join(scratch, "members"))
 	if err == nil {
-		err = errors.Join(writes(ctx, o, "cluster", etcd, ours), stopOurs())
+		err = errors.Join(writes(ctx, o, "cluster", etcd, ours, forwarded), stopOurs())
 	}
 	return errors.Join(err, stopEtcd(), hostFigures(ctx, o))
 }
@@ -57,72 +53,6 @@ func hostFigures(ctx context.Context, o options) error {
 		return fmt.Errorf("measure hosts: %w: %s", err, string(out[max(0, len(out)-1500):]))
 	}
 	return nil
-}
-
-// loopback carries raft between members of this process.
-type loopback struct {
-	net.Listener
-	addresses map[string]string // by node id; complete before anybody dials
-}
-
-// Dial connects to a node by its id.
-func (l loopback) Dial(nodeID string, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", l.addresses[nodeID], timeout)
-}
-
-// startMembers opens three members on disk that talk over TCP on loopback.
-func startMembers(ctx context.Context, dir string) (writer, func() error, error) {
-	debug.SetGCPercent(200) // as `skerry daemon` does
-	addresses := map[string]string{}
-	var streams []loopback
-	for i := range members {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return writer{}, nil, err
-		}
-		addresses[memberID(i)] = l.Addr().String()
-		streams = append(streams, loopback{l, addresses})
-	}
-	var nodes []*node.Node
-	stop := func() error {
-		var errs []error
-		for _, n := range nodes {
-			errs = append(errs, n.Close())
-		}
-		return errors.Join(errs...)
-	}
-	for i, s := range streams {
-		n, err := node.Open(node.Config{Dir: filepath.Join(dir, memberID(i)), ID: memberID(i), Version: "bench", Stream: s})
-		if err != nil {
-			return writer{}, nil, errors.Join(err, stop())
-		}
-		nodes = append(nodes, n)
-	}
-	if err := foundCluster(ctx, nodes[0]); err != nil {
-		return writer{}, nil, errors.Join(err, stop())
-	}
-	for i := 1; i < members; i++ {
-		if err := within(ctx, 20*time.Second, func(ctx context.Context) error { return nodes[0].AddVoter(ctx, memberID(i)) }); err != nil {
-			return writer{}, nil, errors.Join(fmt.Errorf("add a member: %w", err), stop())
-		}
-	}
-	run := 0 // makes names unique; runs follow one another
-	write := func(ctx context.Context, clients int) (rate, error) {
-		run++
-		prefix := fmt.Sprintf("c%d", run)
-		return repeatedly(ctx, clients, func(ctx context.Context, client, i int) error {
-			now := time.Now().UTC()
-			_, err := nodes[0].Propose(ctx, &command.PutVolume{
-				Head: command.By(model.Origin{Actor: "bench", RequestID: prefix, Time: now}),
-				Volume: model.Volume{
-					Meta: meta(fmt.Sprintf("%s-%d-%d", prefix, client, i), now), TenantID: "default", NodeID: "bench",
-					Spec: model.VolumeSpec{Driver: "local"},
-				},
-			})
-			return err
-		})
-	}
-	return writer{name: "ours", write: write}, stop, nil
 }
 
 func memberID(i int) string { return fmt.Sprintf("member-%d", i+1) }

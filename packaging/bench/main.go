@@ -45,7 +45,12 @@ type options struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE) // a reader that goes, as in `| head`, must not leave the peers behind
-	err := run(ctx, os.Args[1:])
+	var err error
+	if len(os.Args) == 3 && os.Args[1] == memberWord { // the benchmark starts itself as a member of its cluster
+		err = beMember(ctx, os.Args[2])
+	} else {
+		err = run(ctx, os.Args[1:])
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
