@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/skerryhq/skerry/appliance/access"
 	"github.com/skerryhq/skerry/appliance/api"
@@ -32,19 +33,36 @@ func (d *Desk) pull(ctx context.Context, c access.Caller, n imageName, username,
 	return d.keep(ctx, c, n.full, got)
 }
 
-// keep writes down that a tenant has an image.
+// keep writes down that a tenant has an image, and that this node holds it: as
+// one of several where others hold the same content already.
 func (d *Desk) keep(ctx context.Context, c access.Caller, full string, got Stored) (*model.Image, error) {
-	old, there := d.cfg.Store.View().ImageByName(c.TenantID(), full)
-	if there && old.Public && c.Principal.Platform != model.RoleAdmin {
-		return nil, model.Errorf(model.KindDenied, "image_public", "the image %s belongs to everybody; only a platform administrator may give that name new content", full)
-	}
-	img := model.Image{TenantID: c.TenantID(), Digest: got.Digest, SizeBytes: got.SizeBytes, Platforms: got.Platforms, NodeIDs: []string{d.cfg.NodeID}}
+	img := model.Image{TenantID: c.TenantID(), Digest: got.Digest, SizeBytes: got.SizeBytes, Platforms: got.Platforms}
 	img.ID, img.Name = command.NewID(), full
-	if err := d.propose(ctx, &command.PutImage{Head: sign(c), Image: img, ExpectVersion: command.MustNotExist}); err != nil {
-		return nil, err
-	}
-	if there && old.Digest != got.Digest {
-		d.forget(ctx, old.Digest)
+	const tries = 5 // others note meanwhile that they hold it
+	for try := 1; ; try++ {
+		old, there := d.cfg.Store.View().ImageByName(c.TenantID(), full)
+		if there && old.Public && c.Principal.Platform != model.RoleAdmin {
+			return nil, model.Errorf(model.KindDenied, "image_public", "the image %s belongs to everybody; only a platform administrator may give that name new content", full)
+		}
+		version := command.MustNotExist
+		img.NodeIDs = []string{d.cfg.NodeID}
+		if there && old.Digest == got.Digest {
+			version, img.NodeIDs = old.Version, slices.Clone(old.NodeIDs)
+			if !slices.Contains(img.NodeIDs, d.cfg.NodeID) {
+				img.NodeIDs = append(img.NodeIDs, d.cfg.NodeID)
+			}
+		}
+		err := d.propose(ctx, &command.PutImage{Head: sign(c), Image: img, ExpectVersion: version})
+		if k := model.KindOf(err); err != nil && version != command.MustNotExist && (k == model.KindStale || k == model.KindNotFound) && try < tries {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if there && old.Digest != got.Digest {
+			d.forget(ctx, old.Digest)
+		}
+		break
 	}
 	row, ok := d.cfg.Store.View().ImageByName(c.TenantID(), full)
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -295,5 +296,74 @@ func TestRemovingOneContainerKeepsTheApp(t *testing.T) {
 	}
 	if got, ok := w.node.View().Container(c.ID); !ok || !got.Assign.Remove || got.Assign.Address != c.Assign.Address {
 		t.Errorf("the container is not on its way: %+v", got)
+	}
+}
+
+// Whoever imports or pulls content that other nodes hold already adds this node
+// to them; new content is nowhere but here.
+func TestKeepingAnImageAddsThisNode(t *testing.T) {
+	w := newWorld(t)
+	holders := func(want ...string) {
+		t.Helper()
+		img, _ := w.node.View().ImageByName(w.tenant, "docker.io/library/web:latest")
+		if !slices.Equal(img.NodeIDs, want) {
+			t.Errorf("held by %v, want %v", img.NodeIDs, want)
+		}
+	}
+	for _, o := range []struct{ from, want []string }{
+		{[]string{"other", "third"}, []string{"other", "third", rafttest.NodeID}},
+		{[]string{"other", rafttest.NodeID}, []string{"other", rafttest.NodeID}},
+		{nil, []string{rafttest.NodeID}},
+	} {
+		img := model.Image{TenantID: w.tenant, Digest: digestA, NodeIDs: o.from}
+		img.ID, img.Name = command.NewID(), "docker.io/library/web:latest"
+		if _, err := w.node.Propose(t.Context(), &command.PutImage{Head: command.By(model.Origin{Actor: "t"}), Image: img}); err != nil {
+			t.Fatal(err)
+		}
+		w.shelf.archive = []Stored{{Digest: digestA, Names: []string{"web:latest"}}}
+		if _, err := w.desk.ImportImage(t.Context(), w.developer(), "", strings.NewReader(""), quiet); err != nil {
+			t.Fatal(err)
+		}
+		holders(o.want...)
+	}
+	w.shelf.archive = []Stored{{Digest: digestB, Names: []string{"web:latest"}}}
+	if _, err := w.desk.ImportImage(t.Context(), w.developer(), "", strings.NewReader(""), quiet); err != nil {
+		t.Fatal(err)
+	}
+	holders(rafttest.NodeID)
+}
+
+// racer proposes, but somebody else has noted first that another node holds the
+// image.
+type racer struct {
+	Proposer
+	before func()
+}
+
+func (r *racer) Propose(ctx context.Context, cmds ...command.Command) (node.Result, error) {
+	if f := r.before; f != nil {
+		r.before = nil
+		f()
+	}
+	return r.Proposer.Propose(ctx, cmds...)
+}
+
+func TestKeepingAnImageBesideOthers(t *testing.T) {
+	w := newWorld(t)
+	const name = "docker.io/library/web:latest"
+	w.desk.cfg.Proposer = &racer{Proposer: w.desk.cfg.Proposer, before: func() {
+		img, _ := w.node.View().ImageByName(w.tenant, name)
+		n := img.Clone()
+		n.NodeIDs = append(n.NodeIDs, "other")
+		if _, err := w.node.Propose(t.Context(), &command.PutImage{Head: command.By(model.Origin{Actor: "t"}), Image: *n, ExpectVersion: img.Version}); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	w.shelf.archive = []Stored{{Digest: digestA, Names: []string{"web:latest"}}}
+	if _, err := w.desk.ImportImage(t.Context(), w.developer(), "", strings.NewReader(""), quiet); err != nil {
+		t.Fatal(err)
+	}
+	if img, _ := w.node.View().ImageByName(w.tenant, name); !slices.Equal(img.NodeIDs, []string{"other", rafttest.NodeID}) {
+		t.Errorf("held by %v", img.NodeIDs)
 	}
 }
