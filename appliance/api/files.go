@@ -6,12 +6,14 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/skerryhq/skerry/raft/command"
+	"github.com/skerryhq/skerry/raft/model"
 )
 
 // maxPath is the longest path that the kernel takes, in bytes.
@@ -39,8 +41,9 @@ func filePath(name, raw string) (string, error) {
 	return path.Clean(name), nil
 }
 
-// fileRequest finds whose files are meant, and the path.
-func fileRequest(c *gin.Context, noun, ref, name, raw string) (FilePlace, string, error) {
+// fileRequest finds whose files are meant, and the path. change: files are to
+// come or go.
+func (s *Server) fileRequest(c *gin.Context, noun, ref, name, raw string, change bool) (FilePlace, string, error) {
 	r := of(c)
 	at, err := FilePlace{}, error(nil)
 	if noun == "container" {
@@ -52,7 +55,30 @@ func fileRequest(c *gin.Context, noun, ref, name, raw string) (FilePlace, string
 		return at, "", err
 	}
 	p, err := filePath(name, raw)
+	if err == nil && at.Volume != nil && at.Volume.NodeID == "" {
+		at.Volume, err = s.housed(c, at.Volume, change)
+	}
 	return at, p, err
+}
+
+// housed gives a volume that nobody has mounted yet the only node that it can
+// have. Among several its first container chooses: files put on another would
+// be out of its reach.
+func (s *Server) housed(c *gin.Context, v *model.Volume, change bool) (*model.Volume, error) {
+	r := of(c)
+	nodes := slices.Collect(r.view.Nodes())
+	if len(nodes) != 1 {
+		return nil, model.Errorf(model.KindConflict, "volume_unplaced",
+			"volume %s has no files yet: the first container that mounts it decides on which node it lives; start one, or make the volume on a node that you name", v.Name)
+	}
+	mine := *v
+	mine.NodeID = nodes[0].ID
+	if change {
+		if _, err := s.cluster.Propose(c.Request.Context(), &command.PutVolume{Head: command.By(r.caller.Origin), Volume: mine, ExpectVersion: v.Version}); err != nil {
+			return nil, err
+		}
+	}
+	return &mine, nil
 }
 
 // named is a path within a place as the audit shows it.
@@ -65,7 +91,7 @@ func (at FilePlace) named(p string) command.Ref {
 }
 
 func (s *Server) listFiles(c *gin.Context, noun, ref, name, raw string) {
-	at, p, err := fileRequest(c, noun, ref, name, raw)
+	at, p, err := s.fileRequest(c, noun, ref, name, raw, false)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -76,7 +102,7 @@ func (s *Server) listFiles(c *gin.Context, noun, ref, name, raw string) {
 
 // readFile sends one file. It is never shown by a browser, whatever it holds.
 func (s *Server) readFile(c *gin.Context, noun, ref, name, raw string) {
-	at, p, err := fileRequest(c, noun, ref, name, raw)
+	at, p, err := s.fileRequest(c, noun, ref, name, raw, false)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -137,7 +163,7 @@ func attachment(name string) string {
 }
 
 func (s *Server) writeFile(c *gin.Context, noun, ref, name, raw string) {
-	at, p, err := fileRequest(c, noun, ref, name, raw)
+	at, p, err := s.fileRequest(c, noun, ref, name, raw, true)
 	if err == nil {
 		err = contentType(c.Request, mediaOctet)
 	}
@@ -152,7 +178,7 @@ func (s *Server) writeFile(c *gin.Context, noun, ref, name, raw string) {
 }
 
 func (s *Server) removeFile(c *gin.Context, noun, ref, name, raw string, recursive bool) {
-	at, p, err := fileRequest(c, noun, ref, name, raw)
+	at, p, err := s.fileRequest(c, noun, ref, name, raw, true)
 	if err == nil {
 		s.record(of(c), noun+".removeFile", "", at.named(p))
 		_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{}) // a million files take a while
@@ -162,7 +188,7 @@ func (s *Server) removeFile(c *gin.Context, noun, ref, name, raw string, recursi
 }
 
 func (s *Server) makeFolder(c *gin.Context, noun, ref, name, raw string) {
-	at, p, err := fileRequest(c, noun, ref, name, raw)
+	at, p, err := s.fileRequest(c, noun, ref, name, raw, true)
 	if err != nil {
 		s.fail(c, err)
 		return

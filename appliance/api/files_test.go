@@ -145,3 +145,45 @@ func TestAttachment(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesOfUnplacedVolume: a volume that nobody has mounted has its files on
+// the only node there is, for good; among several nodes its first container
+// chooses, and a file put on another would be lost to it.
+func TestFilesOfUnplacedVolume(t *testing.T) {
+	r := newRig(t)
+	r.runtime.root = t.TempDir()
+	octet := header("Content-Type", mediaOctet)
+	first := into[Volume](t, r.as("POST", "/volumes", VolumeInput{Name: "first"}), 201)
+	named := into[Volume](t, r.as("POST", "/volumes", VolumeInput{Name: "named", Node: "node-1"}), 201)
+	if first.NodeID != "" || named.NodeID != "node-1" {
+		t.Fatalf("made on %q and %q", first.NodeID, named.NodeID)
+	}
+	if a := r.as("POST", "/volumes", VolumeInput{Name: "lost", Node: "nowhere"}); a.status != 404 {
+		t.Errorf("on an unknown node: %d %s", a.status, a.body)
+	}
+	home := func() string { return into[Volume](t, r.as("GET", "/volumes/first", nil), 200).NodeID }
+	if l := into[FileList](t, r.as("GET", "/volumes/first/files", nil), 200); len(l.Items) != 0 || home() != "" {
+		t.Errorf("%d files, home %q", len(l.Items), home())
+	}
+	if a := r.as("PUT", "/volumes/first/file?path=/f", "x", octet); a.status != 200 || home() != "node-1" {
+		t.Errorf("%d %s, home %q", a.status, a.body, home())
+	}
+	env, err := r.node.View().FindEnvironment(model.DefaultEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.propose(&command.PutNode{Head: command.By(model.Origin{Actor: "test"}), Node: model.Node{Meta: model.Meta{ID: "node-2", Name: "node-2"}, EnvironmentID: env.ID}})
+	second := into[Volume](t, r.as("POST", "/volumes", VolumeInput{Name: "second"}), 201)
+	if second.NodeID != "" {
+		t.Errorf("made on %q", second.NodeID)
+	}
+	for _, q := range [][2]string{{"GET", "files"}, {"PUT", "file?path=/f"}, {"POST", "folders?path=/d"}} {
+		a := r.as(q[0], "/volumes/second/"+q[1], "", octet)
+		if a.status != 409 || a.problem(t).Code != "volume_unplaced" {
+			t.Errorf("%s %s: %d %s", q[0], q[1], a.status, a.body)
+		}
+	}
+	if a := r.as("PUT", "/volumes/first/file?path=/g", "x", octet); a.status != 200 {
+		t.Errorf("the first one: %d %s", a.status, a.body)
+	}
+}

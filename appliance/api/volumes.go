@@ -98,42 +98,15 @@ func newVolume(r *request, in VolumeInput) (model.Volume, error) {
 	case in.Spec.Driver != "local":
 		return o, invalid("driver_unknown", "%q is no kind of volume; use local", short(in.Spec.Driver)).At("spec.driver")
 	}
-	n, err := volumeNode(r.view, in.Node)
+	if in.Node == "" {
+		return o, nil // its data lives where the first container that mounts it is placed
+	}
+	n, err := r.view.FindNode(in.Node)
 	if err != nil {
 		return o, err
 	}
 	o.NodeID = n.ID
 	return o, nil
-}
-
-// volumeNode is the node that is named, else the ready one with the fewest
-// volumes. With one node to choose from nothing is counted: that walks every
-// volume.
-func volumeNode(v *state.View, ref string) (*model.Node, error) {
-	if ref != "" {
-		return v.FindNode(ref)
-	}
-	var all, ready []*model.Node
-	for n := range v.Nodes() {
-		all = append(all, n)
-		if n.Status.Ready {
-			ready = append(ready, n)
-		}
-	}
-	if len(ready) > 0 {
-		all = ready
-	}
-	switch len(all) {
-	case 0:
-		return nil, model.Errorf(model.KindUnavailable, "no_node", "there is no node that could hold a volume")
-	case 1:
-		return all[0], nil
-	}
-	count := map[string]int{}
-	for o := range v.Volumes() {
-		count[o.NodeID]++
-	}
-	return slices.MinFunc(all, func(a, b *model.Node) int { return count[a.ID] - count[b.ID] }), nil
 }
 
 // GetVolume shows a volume.

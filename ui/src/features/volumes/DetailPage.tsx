@@ -83,7 +83,7 @@ function Overview({ volume }: { volume: Volume }) {
   const { t } = useTranslation()
   const nodes = useQuery(nodesQuery)
   const node = nodes.data?.items.find(({ id }) => id === volume.nodeId)
-  const stats = useQuery({ ...nodeStatsQuery(volume.nodeId), refetchInterval: 10_000 })
+  const stats = useQuery({ ...nodeStatsQuery(volume.nodeId), refetchInterval: 10_000, enabled: volume.nodeId !== '' })
   const labels = Object.entries(volume.spec.labels ?? {})
   return (
     <>
@@ -101,7 +101,7 @@ function Overview({ volume }: { volume: Volume }) {
         <Section title={t('node.facts')}>
           <Facts
             items={[
-              { label: t('column.node'), value: node ? <Link to={`/nodes/${encodeURIComponent(node.name)}`}>{node.name}</Link> : volume.nodeId },
+              { label: t('column.node'), value: node ? <Link to={`/nodes/${encodeURIComponent(node.name)}`}>{node.name}</Link> : volume.nodeId || '–' },
               { label: t('volumes.driver'), value: volume.spec.driver || 'local' },
               { label: t('column.age'), value: <Time at={volume.createdAt} /> },
               { label: t('node.labels'), value: labels.length > 0 ? labels.map(([name, value]) => <Tag key={name}>{`${name}=${value}`}</Tag>) : '–' },

@@ -56,7 +56,7 @@ export default function ListPage() {
     },
     { key: 'size', title: t('volumes.used'), align: 'right', sorter: true, sortOrder: direction('size'), render: (_, { status }) => <span className="sk-number">{status.usedBytes === undefined ? '–' : formatBytes(status.usedBytes)}</span> },
     { key: 'users', title: t('volumes.usedBy'), render: (_, { status }) => <Users users={status.usedBy} /> },
-    { key: 'node', title: t('column.node'), responsive: ['md'], render: (_, { nodeId }) => <Link to={`/nodes/${encodeURIComponent(nodeName(nodeId))}`}>{nodeName(nodeId)}</Link> },
+    { key: 'node', title: t('column.node'), responsive: ['md'], render: (_, { nodeId }) => (nodeId === '' ? '–' : <Link to={`/nodes/${encodeURIComponent(nodeName(nodeId))}`}>{nodeName(nodeId)}</Link>) },
     { key: 'age', title: t('column.age'), align: 'right', responsive: ['sm'], sorter: true, sortOrder: direction('age'), render: (_, { createdAt }) => <span className="sk-nowrap"><Time at={createdAt} /></span> },
   ]
   const none = volumes.data?.items.length === 0
