@@ -255,7 +255,7 @@ export const runtime = {
   volumes: {
     addLabel: 'Add label',
     any: 'Any',
-    anyNode: 'The one with the most room',
+    anyNode: 'That of the first container',
     browse: 'Browse files',
     create: 'Create volume',
     createSubmit: 'Create',

@@ -228,7 +228,7 @@ export const runtime: Words<typeof en> = {
   volumes: {
     addLabel: '添加标签',
     any: '全部',
-    anyNode: '剩余空间最多的主机',
+    anyNode: '首个容器所在的主机',
     browse: '浏览文件',
     create: '创建数据卷',
     createSubmit: '创建',
