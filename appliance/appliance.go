@@ -306,6 +306,11 @@ func (a *Appliance) serve(ctx context.Context, p *parts, began time.Time, manage
 	if err != nil {
 		return err
 	}
+	// What runs here ends a moment after ctx: the others are told first.
+	ended := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ended, func() { a.farewell(p); cancel() })()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		select {

@@ -30,7 +30,7 @@ var _ api.RegistryNode = registryNode{}
 
 // Address says where clients reach the registry, the best first.
 func (n registryNode) Address() api.RegistryAddress {
-	out := api.RegistryAddress{Hosts: registryHosts(n.cfg), CAPEM: string(n.p.authority.CertPEM), CAFingerprint: n.p.authority.Fingerprint()}
+	out := api.RegistryAddress{Hosts: registryHosts(n.cfg), CAPEM: string(n.p.certs.Signer().CertPEM), CAFingerprint: n.p.certs.Signer().Fingerprint()}
 	out.TrustHost = out.Hosts[0]
 	if own := slices.IndexFunc(out.Hosts, func(h string) bool { return !n.uploadedCovers(h) }); own >= 0 {
 		out.TrustHost = out.Hosts[own]

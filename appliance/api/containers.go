@@ -30,7 +30,24 @@ func (s *Server) ListContainers(c *gin.Context, q ListContainersParams) {
 		return
 	}
 	l, err := r.view.ListContainers(r.scope, p, keep)
+	for i, o := range l.Items {
+		l.Items[i] = seen(r.view, o)
+	}
 	s.reply(c, http.StatusOK, ContainerList{Items: values(l.Items), NextCursor: l.Next}, err)
+}
+
+// seen is a container as far as it can be known: what its node said last may be
+// long ago when the node is down. The status stays the node's; a condition before
+// all others says that nobody knows.
+func seen(v *state.View, o *model.Container) *model.Container {
+	n, ok := v.Node(o.Assign.NodeID)
+	if !ok || !n.Down() {
+		return o
+	}
+	out := *o
+	out.Status.Conditions = append([]model.Condition{{Type: "Ready", Reason: "NodeDown", Since: n.Health.Since,
+		Message: "how it is, is not known: its node " + n.Name + " is down: " + n.Health.Reason}}, o.Status.Conditions...)
+	return &out
 }
 
 func containerFilter(r *request, q ListContainersParams) (func(*model.Container) bool, error) {
@@ -71,7 +88,7 @@ func (s *Server) GetContainer(c *gin.Context, ref Ref, _ GetContainerParams) {
 		s.fail(c, err)
 		return
 	}
-	s.object(c, http.StatusOK, o.Version, o)
+	s.object(c, http.StatusOK, o.Version, seen(r.view, o))
 }
 
 // DeleteContainer removes a container.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -34,17 +35,45 @@ const LeaderHeader = "Skerry-Leader"
 type Heartbeats struct {
 	mu    sync.Mutex
 	table *lease.Table // nil while this node does not lead
+	// excused are the nodes that said they end, with when they are given up: the
+	// next leader must know, too.
+	excused map[string]time.Time
 }
 
 // NewHeartbeats makes an empty one.
-func NewHeartbeats() *Heartbeats { return &Heartbeats{} }
+func NewHeartbeats() *Heartbeats { return &Heartbeats{excused: map[string]time.Time{}} }
 
 // Beat notes that a node lives. It reports false while this node does not lead,
 // and for a node that the cluster does not know.
 func (h *Heartbeats) Beat(nodeID string, at time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.excused, nodeID)
 	return h.table != nil && h.table.Beat(nodeID, at)
+}
+
+// AwayHeader in a heartbeat is the node's last word before its daemon ends, in
+// seconds: what it runs goes on, and it is not given up before. At most AwayMost.
+const AwayHeader = "Skerry-Away"
+
+// AwayMost bounds how long a node may ask not to be given up: an upgrade or a
+// restart takes seconds.
+const AwayMost = time.Minute
+
+// excuse keeps a node from being given up for a while.
+func (h *Heartbeats) excuse(nodeID string, d time.Duration, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	until := now.Add(min(d, AwayMost))
+	for id, at := range h.excused {
+		if at.Before(now) {
+			delete(h.excused, id)
+		}
+	}
+	h.excused[nodeID] = until
+	if h.table != nil {
+		h.table.Excuse(nodeID, until)
+	}
 }
 
 // begin starts a term: every node gets a fresh lease.
@@ -52,6 +81,13 @@ func (h *Heartbeats) begin(grace time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.table = lease.New(grace)
+}
+
+// renew hands the table what was said before its term.
+func (h *Heartbeats) renew() {
+	for id, until := range h.excused {
+		h.table.Excuse(id, until)
+	}
 }
 
 func (h *Heartbeats) end() {
@@ -68,6 +104,7 @@ func (h *Heartbeats) judge(down map[string]bool, now time.Time) lease.Verdict {
 		return lease.Verdict{Next: Grace}
 	}
 	h.table.Sync(down, now)
+	h.renew()
 	return h.table.Judge(now)
 }
 
@@ -93,8 +130,14 @@ func (h *Heartbeats) Handler(caller func(context.Context) (nodeID string, ok boo
 			refuse(w, http.StatusForbidden, "caller_unknown", "a heartbeat comes from a node of the cluster, with its certificate")
 			return
 		}
+		if away, err := strconv.Atoi(r.Header.Get(AwayHeader)); err == nil && away > 0 {
+			h.excuse(id, time.Duration(away)*time.Second, time.Now())
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		h.mu.Lock()
 		leads := h.table != nil
+		delete(h.excused, id)
 		known := leads && h.table.Beat(id, time.Now())
 		h.mu.Unlock()
 		switch {

@@ -39,6 +39,7 @@ type Table struct {
 type entry struct {
 	last      time.Time // of the newest heartbeat, or of the fresh lease
 	down      bool      // as the state says
+	excused   time.Time // not given up before; zero: no longer than the grace
 	suspected bool      // silent while most nodes were
 	falls     int       // times down within calmAfter of each other
 	fell      time.Time
@@ -118,7 +119,16 @@ func (t *Table) Beat(nodeID string, at time.Time) bool {
 	if at.After(e.last) {
 		e.last = at
 	}
+	e.excused = time.Time{}
 	return true
+}
+
+// Excuse keeps a node from being given up before a time, because it said that its
+// daemon ends and what it runs goes on. Its next heartbeat ends that.
+func (t *Table) Excuse(nodeID string, until time.Time) {
+	if e := t.nodes[nodeID]; e != nil {
+		e.excused = until
+	}
 }
 
 // Verdict is what has changed since the state's last word about the nodes.
@@ -151,14 +161,14 @@ func (t *Table) Judge(now time.Time) Verdict {
 	v.Next = t.grace
 	for id, e := range t.nodes {
 		quiet := now.Sub(e.last)
-		alive := quiet < t.grace
+		alive := quiet < t.grace || !e.down && now.Before(e.excused)
 		switch {
 		case e.down && alive:
 			v.Back = append(v.Back, id)
 		case e.down:
 		case alive:
 			up++
-			v.Next = min(v.Next, t.grace-quiet)
+			v.Next = min(v.Next, max(t.grace-quiet, time.Second))
 			if e.suspected {
 				e.suspected = false
 				v.Cleared = append(v.Cleared, id)

@@ -152,6 +152,11 @@ func (a *app) nodeByID(ctx context.Context) map[string]string {
 // containerStatus says in a few words how a container is.
 func containerStatus(c model.Container, now time.Time) string {
 	s := c.Status
+	for _, cond := range s.Conditions {
+		if cond.Reason == "NodeDown" {
+			return "unknown: node down " + age(cond.Since, now)
+		}
+	}
 	code := ""
 	if s.ExitCode != nil {
 		code = " (" + strconv.Itoa(*s.ExitCode) + ")"

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"crypto/rand"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,7 +110,8 @@ func (a *app) tokenByPassword(ctx context.Context, t target, l loginFlags) (stri
 	}
 	host, _ := os.Hostname()
 	made, err := answer[client.NewAPIToken](c.CreateAPIToken(ctx, client.APITokenInput{
-		Name: "skerry login on " + firstOf(host, "a host"), Role: role, TTLSeconds: int64(cliTokenLife / time.Second),
+		// Each sign-in has a token of its own: one that was lost keeps nobody out.
+		Name: "skerry login on " + firstOf(host, "a host") + " " + strings.ToLower(rand.Text()[:6]), Role: role, TTLSeconds: int64(cliTokenLife / time.Second),
 	}))
 	_ = done(c.SignOut(ctx))
 	if err != nil {
