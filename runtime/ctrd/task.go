@@ -36,7 +36,8 @@ const maxMessage = 1500
 
 // Start runs the container's main process as a new task in the same container:
 // layer, name and network namespace are those of Create. Somebody must have the
-// FIFOs of its Stdio open for reading, else this blocks until somebody has.
+// FIFOs of its Stdio open for reading, else this blocks until somebody has, at most
+// a minute. What an interrupted Start has left is ended first.
 // Errors: ErrNotFound, ErrRunning, *CommandError; after the latter the container
 // is stopped with exit code 126 or 127.
 func (r *Runtime) Start(ctx context.Context, id workload.ID) error {
@@ -56,6 +57,9 @@ func (r *Runtime) Start(ctx context.Context, id workload.ID) error {
 		}
 		if st.Phase == workload.PhaseRunning || st.Phase == workload.PhasePaused {
 			return fmt.Errorf("start container %s: %w", id, workload.ErrRunning)
+		}
+		if err := r.endStray(ctx, id); err != nil {
+			return fmt.Errorf("start container %s: %w", id, err)
 		}
 	}
 	if f.fresh {
@@ -78,6 +82,11 @@ func (r *Runtime) Start(ctx context.Context, id workload.ID) error {
 	return nil
 }
 
+// startWithin bounds how long the engine may take for a start. It takes a tenth of
+// a second, seconds on a busy host; beyond this it hangs, and the next attempt
+// begins with what this one leaves being ended.
+const startWithin = time.Minute
+
 func (r *Runtime) run(ctx context.Context, f *facts) (pid uint32, err error) {
 	req := &tasksapi.CreateTaskRequest{
 		ContainerID: string(f.spec.ID),
@@ -92,6 +101,8 @@ func (r *Runtime) run(ctx context.Context, f *facts) (pid uint32, err error) {
 	for _, m := range f.mounts {
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
 	resp, err := r.tasks.Create(ctx, req)
 	if err != nil {
 		return 0, native(err, "create the task")
@@ -316,7 +327,7 @@ func (r *Runtime) deleteTask(ctx context.Context, id workload.ID) error {
 func (r *Runtime) endTask(ctx context.Context, id workload.ID) error {
 	_, err := r.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: string(id)})
 	if errdefs.IsNotFound(toNative(err)) {
-		return nil
+		return r.endStray(ctx, id)
 	}
 	if err := r.signal(ctx, id, syscall.SIGKILL, true); err != nil && !errors.Is(err, workload.ErrNotRunning) {
 		return err

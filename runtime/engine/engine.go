@@ -35,6 +35,8 @@ const (
 	Snapshotter = "overlayfs"
 	// RuntimeName selects the runc shim.
 	RuntimeName = "io.containerd.runc.v2"
+	// ShimName is the shim's program in Config.BinDir.
+	ShimName = "containerd-shim-runc-v2"
 
 	// maxSocketPath is the kernel's limit for the path of a socket.
 	maxSocketPath = 107
@@ -104,6 +106,12 @@ func (c Config) shimSocketDir() string {
 	}
 	sum := sha256.Sum256([]byte(c.RunDir))
 	return "/run/skerry-s/" + hex.EncodeToString(sum[:8])
+}
+
+// ShimSocket is where the shim of the container id listens.
+func (c Config) ShimSocket(id string) string {
+	sum := sha256.Sum256([]byte(filepath.Join(c.Socket(), Namespace, id)))
+	return filepath.Join(c.shimSocketDir(), hex.EncodeToString(sum[:]))
 }
 
 // Render returns the engine's configuration file. Equal Config, equal bytes.
