@@ -292,6 +292,41 @@ func TestRecoverNothing(t *testing.T) {
 	}
 }
 
+// TestReadAfterRecovery confirms a read where the snapshot of a recovery ends with
+// entries that are no commands: nothing that a reader would wait for ever for.
+func TestReadAfterRecovery(t *testing.T) {
+	dir := t.TempDir()
+	n := openInit(t, dir)
+	for range 2 { // every start appends an entry of raft's own
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		n = open(t, dir)
+		if err := n.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Recover(dir, nodeID); err != nil {
+		t.Fatal(err)
+	}
+	n = open(t, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := n.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	index, err := n.ReadIndex(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.WaitIndex(ctx, index); err != nil {
+		t.Fatalf("a read waits for index %d, %d is applied: %v", index, n.AppliedIndex(), err)
+	}
+}
+
 // TestCrashedLeader crashes leaders over real connections: the next write is
 // acknowledged soon, and a crashed one catches up when it is back.
 func TestCrashedLeader(t *testing.T) {

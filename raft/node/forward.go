@@ -116,6 +116,9 @@ func (n *Node) attempt(ctx context.Context, p *proposal) (Result, error) {
 	}
 	r := Result{Index: index, Outcomes: outcomes}
 	if err := n.WaitIndex(ctx, index); err != nil {
+		if refused := refusal(r); refused != nil {
+			return r, refused // it was not made, wherever this node is
+		}
 		return r, &model.Error{Kind: model.KindUnavailable, Code: "not_caught_up",
 			Detail: fmt.Sprintf("the change was made (index %d), but this node has not caught up with it; look at another", index), Err: err}
 	}

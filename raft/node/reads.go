@@ -14,7 +14,10 @@ type reads struct {
 	mu      sync.Mutex
 	next    *round // guarded by mu; nil if nobody waits for one
 	running bool   // guarded by mu
-	settled uint64 // term of raft in which everything committed before is applied here; used by the running round only
+	// The next three are used by the running round only.
+	settled uint64 // term of raft in which everything committed before is applied here
+	barrier uint64 // index up to which that is
+	base    uint64 // newest command up to barrier
 }
 
 // round is one confirmation.
@@ -128,8 +131,13 @@ func (n *Node) confirmOnce(ctx context.Context) (uint64, error) {
 			return 0, errNoLeader(ErrNotLeader)
 		}
 		n.reads.settled = term
+		n.reads.barrier = n.raft.AppliedIndex() // nothing of it is a command that the state lacks
+		n.reads.base = n.fsm.Applied()
 	}
 	index := n.logs.command(n.raft.CommitIndex())
+	if index <= n.reads.barrier { // what lies in a snapshot is not known to be a command
+		index = min(index, n.reads.base)
+	}
 	asked := n.peers.last()
 	if err := n.await(ctx, n.raft.VerifyLeader()); err != nil { // which sends heartbeats at once
 		return 0, errNoLeader(err)
