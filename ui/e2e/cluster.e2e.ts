@@ -14,14 +14,14 @@ const words = {
     quorum: 'Quorum', one: 'This cluster has one member', leader: (name: string) => `Leader: ${name}`, add: 'Add a node', worker: 'worker', member: 'member', make: 'Make the line to paste', works: /^Works for another (\d+ min|1 h)/,
     waiting: 'Waiting for the node. It shows here as soon as it joins.', arrivals: 'Nodes that have joined', revokeThis: 'Revoke this token', revoked: 'revoked', done: 'Done', tokens: 'Join tokens',
     edit: 'Edit', addLabel: 'Add label', label: 'Label', value: 'Value', save: 'Save', removeRow: 'Remove row', up: 'up', margin: 'You can lose 1 more node', filter: 'Name, address or label', waits: 'What waits', drain: 'Drain', activate: 'Activate', more: 'More actions', remove: 'Remove node',
-    draining: 'draining', stays: 'Nothing new is put here until it is activated again.', lost: /^The quorum is lost: 1 of the 2 voters needed/, lostBanner: /^The quorum is lost\. You can look/, stale: /^This node has been cut off from the cluster for 1 min 23 s/, leaderless: /^The cluster has no leader/, degraded: /^Writes are on one disk only/, left: '2 left', charts: 'Charts', containers: 'Containers',
+    draining: 'draining', stays: 'Nothing new is put here until it is activated again.', lost: /^The quorum is lost: 1 of the 2 voters needed/, lostBanner: /^The quorum is lost\. You can look/, stale: /^This node has been cut off from the cluster for 1 min 23 s/, cutOff: /so it cannot tell whether your sign-in still holds/, leaderless: /^The cluster has no leader/, degraded: /^Writes are on one disk only/, left: '2 left', charts: 'Charts', containers: 'Containers',
   },
   zh: {
     setupToken: '初始化令牌', user: '用户名', password: '密码', again: '再次输入密码', create: '创建管理员', signIn: '登录', nodes: '主机', dashboard: '总览',
     quorum: '法定人数', one: '集群只有一台管理主机', leader: (name: string) => `领导者：${name}`, add: '添加主机', worker: '工作主机', member: '管理主机', make: '生成命令', works: /^还有 (\d+ 分钟|1 小时)/,
     waiting: '正在等待主机加入，加入后会立即显示在这里。', arrivals: '已加入的主机', revokeThis: '吊销此令牌', revoked: '已吊销', done: '完成', tokens: '加入令牌',
     edit: '编辑', addLabel: '添加标签', label: '标签', value: '值', save: '保存', removeRow: '删除行', up: '在线', margin: '还可以再失去 1 台主机', filter: '名称、地址或标签', waits: '等待中的容器', drain: '排空', activate: '恢复调度', more: '更多操作', remove: '移除主机',
-    draining: '排空中', stays: '恢复调度之前，不会再有新容器放到这里。', lost: /^法定人数已丢失：需要 2 台投票主机/, lostBanner: /^法定人数已丢失。一切仍可查看/, stale: /^这台主机与集群断开已 1 分钟 23 秒/, leaderless: /^集群当前没有领导者/, degraded: /^写入只在一块磁盘上/, left: '剩余 2 个', charts: '图表', containers: '容器',
+    draining: '排空中', stays: '恢复调度之前，不会再有新容器放到这里。', lost: /^法定人数已丢失：需要 2 台投票主机/, lostBanner: /^法定人数已丢失。一切仍可查看/, stale: /^这台主机与集群断开已 1 分钟 23 秒/, cutOff: /无法确认你的登录是否仍然有效/, leaderless: /^集群当前没有领导者/, degraded: /^写入只在一块磁盘上/, left: '剩余 2 个', charts: '图表', containers: '容器',
   },
 }
 const languages = (process.env.SKERRY_LANGUAGES?.split(',') ?? ['en', 'zh']) as ('en' | 'zh')[]
@@ -207,11 +207,20 @@ describe.each(languages)('nodes, in %s', (language) => {
     await page.getByText('skerry recover', { exact: true }).waitFor()
     await expectAccessible(page)
     await mock('scene/cluster')
+    await go('/nodes')
+    await page.getByRole('link', { name: 'worker-6' }).waitFor()
     await mock('reach/83/leader')
-    await go('/apps')
     await page.getByText(say.stale).waitFor()
-    await page.getByRole('link', { name: 'shop', exact: true }).waitFor()
+    // What was shown stays, and the same page is offered at the others.
+    await page.getByRole('link', { name: 'worker-6' }).waitFor()
+    expect(await page.locator('.sk-others').getByRole('link', { name: 'skerry-3' }).getAttribute('href')).toBe('https://192.0.2.12:7443/nodes')
     await expectAccessible(page)
+    await go('/apps')
+    await page.getByText(say.cutOff).waitFor()
+    await page.locator('.sk-others').getByRole('link', { name: 'skerry-3' }).waitFor()
+    await expectAccessible(page)
+    await mock('reach/0/leader')
+    await page.getByRole('link', { name: 'shop', exact: true }).waitFor()
     await mock('reach/0/none')
     await go('/nodes')
     await page.getByText(say.leaderless).waitFor()

@@ -58,11 +58,11 @@ export function guardedBy(db: Database): (reply: Reply) => Reply {
     const session = sessionOf(info.request)
     if (!session || !db.sessions.has(session)) return refuse(401, 'not_signed_in', 'Sign in first.')
     if (info.request.method !== 'GET' && info.request.headers.get('Skerry-CSRF') !== 'mock-csrf') return refuse(403, 'csrf', 'The request lacks the CSRF word of the session.')
-    // Who is cut off or without a leader still reads, and says so.
-    if (!db.leader && info.request.method !== 'GET') return refuse(503, 'no_leader', 'No leader can take this change at the moment; try again.')
-    const answered = reply(info)
-    if (db.stale === 0 || info.request.method !== 'GET') return answered
-    return Promise.resolve(answered).then((response) => {
+    // Without a leader a node still reads; one that is cut off cannot know who is signed in, and tells only of the quorum.
+    if (db.stale === 0 && !db.leader && info.request.method !== 'GET') return refuse(503, 'no_leader', 'No leader can take this change at the moment; try again.')
+    if (db.stale === 0) return reply(info)
+    const quorum = new URL(info.request.url).pathname.endsWith('/cluster/quorum')
+    return Promise.resolve(quorum ? reply(info) : refuse(503, 'cut_off', `this node has not heard of a leader for ${db.stale} seconds, so it cannot know whether your sign-in still holds; ask another node, or use the local socket of this one`)).then((response) => {
       response.headers.set('Skerry-Stale', String(db.stale))
       return response
     })

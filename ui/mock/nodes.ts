@@ -113,7 +113,7 @@ export function nodeHandlers(db: Database): HttpHandler[] {
     })),
     http.get(`${root}/cluster/quorum`, guarded(() => {
       const quorum = quorumOf(db.scene, [...db.nodes.values()])
-      return json(db.leader ? quorum : { ...quorum, leaderId: '', members: quorum.members.map((member) => ({ ...member, leader: false })) })
+      return json(db.leader && db.stale === 0 ? quorum : { ...quorum, leaderId: '', members: quorum.members.map((member) => ({ ...member, leader: false })) })
     })),
     http.get(`${root}/join-tokens`, guarded(() => json({ items: db.joinTokens }))),
     http.post(`${root}/join-tokens`, guarded(async ({ request }) => {

@@ -32,7 +32,13 @@ export const keys = {
 /** At most so many rows are asked for at once; a list that is longer says so. */
 export const page = 1_000
 
-/** Who is signed in; null when nobody is. */
+/** How often a node that is cut off is asked whether it still is, in ms. */
+const probing = 5_000
+
+/**
+ * Who is signed in; null when nobody is. A node that is cut off cannot know and refuses; this question alone goes on then and
+ * finds out when it is over (the others wait, ReachBanner).
+ */
 export const sessionQuery = queryOptions({
   queryKey: keys.session,
   queryFn: async ({ signal }): Promise<Me | null> => {
@@ -46,6 +52,8 @@ export const sessionQuery = queryOptions({
     }
   },
   staleTime: 60_000,
+  networkMode: 'always',
+  refetchInterval: ({ state: { error } }) => (error instanceof ApiProblem && error.code === 'cut_off' ? probing : false),
   retry: (failures, error) => !(error instanceof ApiProblem && error.status > 0) && failures < 3,
 })
 
@@ -137,7 +145,10 @@ export const nodeStatsQuery = (ref: string) =>
     retry: false,
   })
 
-/** The members and who leads; asked every five seconds too, because how far each is behind makes no events. */
+/**
+ * The members and who leads; asked every five seconds too, because how far each is behind makes no events. A node that is cut
+ * off answers it as well.
+ */
 export const quorumQuery = queryOptions({
   queryKey: keys.quorum,
   queryFn: async ({ signal }) => {
@@ -146,6 +157,7 @@ export const quorumQuery = queryOptions({
     return quorum
   },
   refetchInterval: 5_000,
+  networkMode: 'always',
   retry: false,
 })
 

@@ -15,10 +15,14 @@ function makeQueries(): QueryClient {
         // Events say what became stale; this is only for the moments without them.
         staleTime: 10_000,
         refetchOnWindowFocus: true,
+        // Who reconnects asks everything again itself (events.ts, ReachBanner).
+        refetchOnReconnect: false,
         // A refusal stays a refusal; only a missing answer is worth a second try.
         // One about the whole cluster heals for everything at once; until then each list need not insist.
         retry: (failures, error) => !(error instanceof ApiProblem && (error.ofCluster || (error.status > 0 && error.status < 500))) && failures < 2,
       },
+      // What a person asks for is tried and answered, even where nothing is asked again by itself.
+      mutations: { networkMode: 'always' },
     },
     queryCache: new QueryCache({
       onError: (error) => {

@@ -8,13 +8,17 @@ import { currentConnection, followEvents, retryNow, subscribeConnection } from '
 import type { Me } from '@/api/model'
 import { asProblem } from '@/api/problem'
 import { keys, sessionQuery, setupQuery } from '@/api/queries'
+import { useReach } from '@/api/reach'
 import { useScopeTenant } from '@/api/scope'
 import { TaskMenu } from '@/features/tasks/TaskMenu'
+import { formatDuration } from '@/shared/lib/format'
+import { usePreferences } from '@/shared/lib/preferences'
 import { Brand } from '@/shared/ui/Brand'
 import { PageSkeleton } from '@/shared/ui/Page'
 import { LanguageButton, ThemeButton } from '@/shared/ui/Preferences'
 import { ProblemAlert } from '@/shared/ui/ProblemAlert'
 import { Navigation } from './Navigation'
+import { OtherNodes } from './OtherNodes'
 import { PersonMenu } from './PersonMenu'
 import { Place } from './Place'
 import { ReachBanner } from './ReachBanner'
@@ -47,7 +51,9 @@ export function Frame() {
   if (failed) {
     // There is no frame yet that would say it.
     const { message, code, requestId } = asProblem(failed.error)
-    return (
+    return code === 'cut_off' ? (
+      <CutOff />
+    ) : (
       <div className="sk-page">
         <ProblemAlert problem={{ message, code, requestId }} retry={() => void failed.refetch()} />
       </div>
@@ -59,6 +65,20 @@ export function Frame() {
     return <Navigate to={`/sign-in${next}`} replace />
   }
   return <PageSkeleton />
+}
+
+/** Stands for the whole console where it is opened at a node that is cut off, until that is over. */
+function CutOff() {
+  const { t } = useTranslation()
+  const { language } = usePreferences()
+  return (
+    <main className="sk-page">
+      <div className="sk-lost sk-lost-alone" role="status">
+        {t('reach.cutOff', { for: formatDuration(useReach().stale ?? 0, language) })}
+        <OtherNodes />
+      </div>
+    </main>
+  )
 }
 
 function SignedIn({ me, live }: { me: Me; live: boolean }) {
@@ -121,6 +141,7 @@ function SignedIn({ me, live }: { me: Me; live: boolean }) {
 function LostBanner() {
   const { t } = useTranslation()
   const connection = useSyncExternalStore(subscribeConnection, currentConnection)
+  const cutOff = useReach().stale !== undefined
   const [shown, setShown] = useState(false)
   const [back, setBack] = useState(false)
   useEffect(() => {
@@ -142,6 +163,8 @@ function LostBanner() {
     const timer = setTimeout(() => setBack(false), 4_000)
     return () => clearTimeout(timer)
   }, [back])
+  // Of a node that is cut off the other banner tells.
+  if (cutOff) return <div role="status" />
   if (shown && connection !== 'live') {
     return (
       <div className="sk-lost" role="status">

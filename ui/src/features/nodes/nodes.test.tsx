@@ -224,13 +224,38 @@ describe('without a leader or cut off', () => {
     await waitFor(() => expect(screen.queryByText(/^The cluster has no leader at the moment/)).toBeNull())
   })
 
-  it('a stale answer says for how long', async () => {
-    await post('reach/83/leader')
+  it('a node that is cut off keeps what it shows, asks little, and offers the others', async () => {
+    await post('scene/cluster')
     open('/nodes')
-    await screen.findByText(/^This node has been cut off from the cluster for 1 min 23 s\./)
+    await screen.findByRole('link', { name: 'worker-6' })
+    await post('reach/83/leader')
+    const asked: string[] = []
+    const note = ({ request }: { request: Request }) => void asked.push(new URL(request.url).pathname.replace('/api/v1', ''))
+    server.events.on('request:start', note)
+    await screen.findByText(/^This node has been cut off from the cluster for 1 min 23 s\./, {}, { timeout: 8_000 })
+    const other = await screen.findByRole('link', { name: 'skerry-2', description: '192.0.2.11:7443' })
+    expect(other.getAttribute('href')).toBe('https://192.0.2.11:7443/nodes')
+    screen.getByRole('link', { name: 'worker-6' })
+    expect(screen.queryByRole('alert')).toBeNull()
+    asked.length = 0
+    await new Promise((resolve) => setTimeout(resolve, 6_000))
+    expect(new Set(asked)).toEqual(new Set(['/session', '/cluster/quorum']))
     await post('reach/0/leader')
-    await waitFor(() => expect(screen.queryByText(/^This node has been cut off/)).toBeNull())
-  })
+    await waitFor(() => expect(screen.queryByText(/^This node has been cut off/)).toBeNull(), { timeout: 8_000 })
+    await waitFor(() => expect(asked).toContain('/nodes'))
+    server.events.removeListener('request:start', note)
+  }, 40_000)
+
+  it('a console opened at a node that is cut off says so, and opens when that is over', async () => {
+    await post('scene/cluster')
+    await post('reach/83/leader')
+    open('/apps')
+    await screen.findByText(/so it cannot tell whether your sign-in still holds/)
+    const other = await screen.findByRole('link', { name: 'skerry-3' })
+    expect(other.getAttribute('href')).toBe('https://192.0.2.12:7443/apps')
+    await post('reach/0/leader')
+    await screen.findByRole('link', { name: 'shop' }, { timeout: 10_000 })
+  }, 30_000)
 
   it('a refused read is a quiet line, not an alarm for each list', async () => {
     server.use(http.get('*/api/v1/apps', () => HttpResponse.json({ type: 'about:blank', title: 'x', status: 503, code: 'no_leader', detail: 'the cluster has no leader', requestId: 'rq-8' }, { status: 503 })))

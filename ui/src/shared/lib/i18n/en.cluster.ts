@@ -163,9 +163,11 @@ export const cluster = {
   },
   reach: {
     behind: 'This node has not yet seen your last change; the console asks again until it has.',
+    cutOff: 'This node has been cut off from the cluster for {{for}}, so it cannot tell whether your sign-in still holds. This page opens as soon as it is back.',
     leaderless: 'The cluster has no leader at the moment. You can look at everything; changes are refused until there is one.',
     lost: 'The quorum is lost. You can look at everything; changes are refused until enough members are back, or the cluster is recovered.',
-    stale: 'This node has been cut off from the cluster for {{for}}. What you see may be out of date; open the console of another node, or wait until it is back.',
+    others: 'Open at:',
+    stale: 'This node has been cut off from the cluster for {{for}}. You see what it last knew; go on at another node, or wait until it is back.',
     waits: 'This is shown as soon as the cluster answers again.',
     whatToDo: 'What to do',
   },
