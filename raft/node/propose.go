@@ -25,7 +25,8 @@ const (
 	maxBatchBytes = 256 << 10 // bytes of commands after which an entry takes no more
 	pipelineDepth = 2         // entries on their way of a node alone
 
-	gatherMost = 3 * time.Millisecond // how long an entry waits for those who were just answered and write again
+	gatherMost = 3 * time.Millisecond   // how long an entry waits for those who were just answered and write again
+	gatherIdle = 100 * time.Millisecond // after so long without any proposal nobody is waited for
 )
 
 const defaultTimeout = 10 * time.Second
@@ -212,8 +213,8 @@ func (n *Node) submit(slots chan struct{}, inflight chan<- *batch) {
 		select {
 		case p := <-n.proposals:
 			b.proposals = []*proposal{p}
-			if time.Since(free) > patience {
-				want = 0 // whoever was answered then does not write again
+			if time.Since(free) > gatherIdle {
+				want = 0
 			}
 			n.fill(b, want, patience)
 			want = max(len(b.proposals), want*7/8)
