@@ -411,6 +411,12 @@ func (a *Appliance) serveMember(ctx context.Context, g *errgroup.Group, p *parts
 		if err := founded.wait(ctx); err != nil {
 			return err
 		}
+		return a.keepImages(ctx, p, content)
+	})
+	g.Go(func() error {
+		if err := founded.wait(ctx); err != nil {
+			return err
+		}
 		return a.live(ctx, p, keeper, pushed.registry, upstreams)
 	})
 	g.Go(func() error { return pushed.recorder.Run(ctx) })

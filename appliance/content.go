@@ -17,8 +17,10 @@ import (
 	"github.com/skerryhq/skerry/appliance/exchange"
 	"github.com/skerryhq/skerry/appliance/noderuntime"
 	"github.com/skerryhq/skerry/appliance/peer"
+	"github.com/skerryhq/skerry/appliance/registry"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
+	"github.com/skerryhq/skerry/raft/state"
 	"github.com/skerryhq/skerry/runtime/ctrd"
 	"github.com/skerryhq/skerry/runtime/image"
 	"github.com/skerryhq/skerry/runtime/workload"
@@ -71,6 +73,57 @@ func (a *Appliance) mountContent(p *parts, x *exchange.Exchange) {
 		cfg.Fetch = func(ctx context.Context, d digest.Digest) (func(), error) { return x.Blob(ctx, d, -1) }
 	}
 	p.peers.Handle(exchange.Prefix, peer.Nodes, exchange.NewHandler(cfg))
+}
+
+// How often a member looks for images that it is to hold, and how long it leaves
+// one alone that it could not get.
+const (
+	keepEvery = 10 * time.Second
+	keepAgain = 5 * time.Minute
+)
+
+// keepImages has this member hold the images that it is one of the keepers of, so
+// that what was pulled or imported on one host outlives it. It asks other nodes
+// only, never a registry outside.
+func (a *Appliance) keepImages(ctx context.Context, p *parts, x *exchange.Exchange) error {
+	tried := map[string]time.Time{} // digest -> when it could not be had
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		for _, dgst := range wantedHere(p.node.View(), p.identity.ID, time.Now()) {
+			if time.Since(tried[dgst]) < keepAgain {
+				continue
+			}
+			err := x.Bring(ctx, dgst, func(image.Progress) {})
+			if err == nil {
+				err = noteHeld(ctx, p, p.identity.ID, dgst)
+			}
+			if err != nil && ctx.Err() == nil {
+				tried[dgst] = time.Now()
+				a.log.Warn("an image that this member is to hold as well was not brought here, trying again later", "digest", dgst, "err", err)
+			}
+		}
+	}
+}
+
+// wantedHere lists the images that a member is to hold and does not, as far as
+// another node that is up has them.
+func wantedHere(v *state.View, nodeID string, now time.Time) []string {
+	var out []string
+	for i := range v.Images() {
+		if slices.Contains(i.NodeIDs, nodeID) || slices.Contains(out, i.Digest) || !slices.Contains(registry.Keepers(v, i.Digest, now), nodeID) {
+			continue
+		}
+		if slices.ContainsFunc(i.NodeIDs, func(id string) bool { n, ok := v.Node(id); return ok && !n.Down() }) {
+			out = append(out, i.Digest)
+		}
+	}
+	return out
 }
 
 // noteHeld writes down that a node holds an image, under each of its names.

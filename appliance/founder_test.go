@@ -56,7 +56,7 @@ func unborn(t *testing.T, hear func(context.Context) error) *founder {
 		}
 	})
 	dir := t.TempDir()
-	p := &parts{identity: identity{ID: rafttest.NodeID}, node: n}
+	p := &parts{identity: identity{ID: rafttest.NodeID}, record: newRecord(dir, identity{ID: rafttest.NodeID}), node: n}
 	if p.box, err = pki.OpenBox(dir + "/seal.key"); err != nil {
 		t.Fatal(err)
 	}

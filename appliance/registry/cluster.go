@@ -81,6 +81,11 @@ func keepers(v *state.View, now time.Time) []*model.Node {
 	return out
 }
 
+// Keepers gives the ids of the members that are to hold a digest, at most three.
+func Keepers(v *state.View, digest string, now time.Time) []string {
+	return duty(keepers(v, now), digest)
+}
+
 // duty gives the ids of the members that keep a digest, the first most of all:
 // the same on every member that sees the same state, and when one comes or goes
 // little moves.
