@@ -193,6 +193,24 @@ func TestStdinOutlivesTheLogDaemon(t *testing.T) {
 	}
 }
 
+// A client that is gone has not ended the container's input: the next one types on.
+func TestStdinOutlivesAClient(t *testing.T) {
+	w, d := newWorld(t), newDaemon(t)
+	w.is(model.PhaseRunning, 1)
+	first, _ := d.client(w, &screen{})
+	typed(t, first, "one\n")
+	d.hears("one\n")
+	if err := first.CloseWithError(io.ErrUnexpectedEOF); err != nil {
+		t.Fatal(err)
+	}
+	next, _ := d.client(w, &screen{})
+	typed(t, next, "two\n")
+	d.hears("two\n")
+	if st, err := d.Status(t.Context()); err != nil || st.Logs[0].StdinClosed {
+		t.Errorf("got %+v %v", st, err)
+	}
+}
+
 func TestStdinEndsWhenTheLogDaemonStaysAway(t *testing.T) {
 	w, d, s := newWorld(t), newDaemon(t), &screen{}
 	w.is(model.PhaseRunning, 1)
