@@ -36,16 +36,19 @@ const (
 // answer.
 func (r *Runtime) endStray(ctx context.Context, id workload.ID) error {
 	socket := r.cfg.Engine.ShimSocket(string(id))
-	if !listens(socket) || quietWithin(ctx, socket, strayGrace) {
+	if quietWithin(ctx, socket, strayGrace) {
 		return nil // the usual: none, or one that the engine ends itself
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	killed, err := killShim(string(id), r.cfg.Engine.Socket())
 	if err != nil {
 		return fmt.Errorf("end the shim that an interrupted start of container %s left: %w", id, err)
 	}
 	if !quietWithin(ctx, socket, strayGone) {
-		if err := context.Cause(ctx); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		return fmt.Errorf("container %s: something answers at %s in place of a shim; %d processes were ended and it still does", id, socket, killed)
 	}
@@ -55,8 +58,9 @@ func (r *Runtime) endStray(ctx context.Context, id workload.ID) error {
 
 // listens reports whether somebody has the socket open to take connections,
 // whether or not he ever does.
-func listens(socket string) bool {
-	c, err := net.DialTimeout("unix", socket, 100*time.Millisecond)
+func listens(ctx context.Context, socket string) bool {
+	d := net.Dialer{Timeout: 100 * time.Millisecond}
+	c, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
 		return false
 	}
@@ -64,11 +68,12 @@ func listens(socket string) bool {
 	return true
 }
 
-// quietWithin waits until nobody listens any more.
+// quietWithin waits until nobody listens any more; false when that takes longer,
+// or longer than ctx.
 func quietWithin(ctx context.Context, socket string, limit time.Duration) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(limit); listens(socket); {
+	for end := time.Now().Add(limit); listens(ctx, socket); {
 		if time.Now().After(end) {
 			return false
 		}
@@ -78,7 +83,7 @@ func quietWithin(ctx context.Context, socket string, limit time.Duration) bool {
 		case <-tick.C:
 		}
 	}
-	return true
+	return ctx.Err() == nil
 }
 
 // killShim kills the shims that an engine has begun for a container.
