@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"time"
 
@@ -99,6 +100,23 @@ func (s *Server) newer(generation uint64, from string) {
 	}
 	if s.cfg.OnNewer != nil {
 		s.cfg.OnNewer(generation, from)
+	}
+	if s.cfg.Certs.Role() == model.NodeWorker {
+		s.leaveOld()
+		time.AfterFunc(helloTimeout, s.leaveOld) // those whose hello was under way
+	}
+}
+
+// leaveOld ends the connections of both directions that were made before this
+// worker followed a recovery: some may be to members that were left out of it. The
+// others are made anew.
+func (s *Server) leaveOld() {
+	s.peers.closeAll()
+	s.mu.Lock()
+	all := maps.Clone(s.guests)
+	s.mu.Unlock()
+	for c := range all {
+		_ = c.Close()
 	}
 }
 

@@ -190,16 +190,23 @@ func TestWorkerFollowsRecovery(t *testing.T) {
 			if first == "member" {
 				from, to = a, "w"
 			}
-			if c, err := from.get(t, to, "/peer/v1/who"); err != nil || c.NodeID != from.id {
-				t.Fatalf("%+v, %v", c, err)
-			}
+			// Connections of before end when the worker follows, this one perhaps too.
+			within(t, 5*time.Second, from.id+" reaches "+to, func() bool {
+				c, err := from.get(t, to, "/peer/v1/who")
+				return err == nil && c.NodeID == from.id
+			})
 			if _, g := w.dir.Cluster(); g != 2 {
 				t.Errorf("the worker is of generation %d", g)
 			}
-			_, err := w.get(t, "old", "/peer/v1/who")
-			code(t, err, "generation_old")
-			_, err = old.get(t, "w", "/peer/v1/who")
-			code(t, err, "generation_old")
+			for _, way := range []struct {
+				from *host
+				to   string
+			}{{w, "old"}, {old, "w"}} {
+				within(t, 3*helloTimeout, way.from.id+" is refused by "+way.to, func() bool {
+					_, err := way.from.get(t, way.to, "/peer/v1/who")
+					return model.CodeOf(err) == "generation_old"
+				})
+			}
 		})
 	}
 }
