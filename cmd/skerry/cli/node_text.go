@@ -47,6 +47,7 @@ var clusterTexts = map[string]text{
 	"join.slow":               {"%s joined, but is not ready after %s: %s", "%s 已加入，但 %s 后仍未就绪：%s"},
 	"drain.done":              {"%s is drained.", "%s 已腾空。"},
 	"drain.left":              {"%s stays: %s", "%s 留在原处：%s"},
+	"drain.stay":              {"%s takes nothing new, and what can move has moved; %d of its containers stay:", "%s 不再接收新容器，能移走的已经移走；还有 %d 个容器留在这里："},
 	"drain.begun":             {"%s is being drained; %d of its containers are left.", "%s 正在腾空，还剩 %d 个容器。"},
 	"label.how":               {"%q: write NAME=VALUE, or NAME- to take a label away", "%q：请写成 名称=值，或用 名称- 去掉标签"},
 	"recover.kept":            {"is kept", "保留"},

@@ -113,6 +113,9 @@ func (a *app) drainNode(ctx context.Context, c *conn, name string) (any, string,
 			continue
 		}
 		words := []string{a.say("drain.done", name)}
+		if d.Left > 0 {
+			words[0] = a.say("drain.stay", name, d.Left)
+		}
 		for _, w := range d.Waiting {
 			words = append(words, a.say("drain.left", w.Container, w.Reason))
 		}
