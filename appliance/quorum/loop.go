@@ -66,7 +66,7 @@ func Servers(v *state.View, peers []Peer) []Server {
 	}
 	for n := range v.Nodes() {
 		if n.Member() && !known[n.ID] {
-			out = append(out, Server{ID: n.ID, Name: n.Name, Zone: n.Spec.Labels["zone"], Wish: n.Spec.Suffrage, Part: None})
+			out = append(out, Server{ID: n.ID, Name: n.Name, Zone: n.Spec.Labels["zone"], Wish: n.Spec.Suffrage, Part: None, Down: n.Down()})
 		}
 	}
 	return out
@@ -144,6 +144,8 @@ func take(ctx context.Context, r Raft, s Step) error {
 // have; empty if nothing does.
 func Why(s Server, all []Server) string {
 	switch {
+	case s.Part == None && s.Down:
+		return "it is down; it is told of the log when it is back"
 	case s.Part == None:
 		return "it has joined and is about to be told of the log"
 	case s.Part == Voter && s.Wish == model.SuffrageStandby:

@@ -46,6 +46,7 @@ type Server struct {
 	CaughtUp bool           // its log is as good as the leader's
 	Wish     model.Suffrage // of an administrator
 	Gone     bool           // raft knows it and the state does not: its node was removed
+	Down     bool           // the state calls its node down
 }
 
 // Action is one change to raft's configuration.
@@ -84,7 +85,7 @@ func Next(servers []Server) (Step, bool) {
 		return s, true
 	}
 	all = slices.DeleteFunc(all, func(s Server) bool { return s.Gone })
-	if s, ok := find(all, func(s Server) bool { return s.Part == None }); ok {
+	if s, ok := find(all, func(s Server) bool { return s.Part == None && !s.Down }); ok {
 		return Step{AddStandby, s.ID, s.Name + " joined"}, true
 	}
 	voters := only(all, func(s Server) bool { return s.Part == Voter })

@@ -28,7 +28,7 @@ func cluster(text string) []quorum.Server {
 			case '*':
 				s.Leader = true
 			case '!':
-				s.Alive, s.Dead, s.CaughtUp = false, true, false
+				s.Alive, s.Dead, s.CaughtUp, s.Down = false, true, false, true
 			case '?':
 				s.CaughtUp = false
 			case '+':
@@ -52,6 +52,7 @@ func TestNext(t *testing.T) {
 	for _, c := range []struct{ servers, want string }{
 		{"A*", ""},
 		{"A* b#", "add-standby b"},
+		{"A* b#!", ""}, // a write would wait for it
 		{"A* b", ""}, // two members: one voter, one standby
 		{"A* b c", "promote b"},
 		{"A* b c?", ""}, // two voters would survive less than one
