@@ -39,15 +39,25 @@ afterAll(() => target.stop())
 
 const mock = (path: string) => fetch(`${target.url}/mock/${path}`, { method: 'POST' })
 
-/** Fails with what axe-core calls serious or worse in the page and its dialogs; console.e2e.ts looks at the frame around them. */
-async function expectAccessible(page: Page) {
+/** What axe-core calls serious or worse in the page and its dialogs; console.e2e.ts looks at the frame around them. */
+async function serious(page: Page) {
   await page.evaluate(axe)
   const found = await page.evaluate(async () => {
     const run = (window as unknown as { axe: { run: (where: { include: string[] }) => Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> } }).axe.run
     const include = ['main', ...(document.querySelector('[role=dialog]') ? ['[role=dialog]'] : [])]
     return (await run({ include })).violations.map(({ id, impact, nodes }) => ({ id, impact, where: nodes.map((node) => node.html.slice(0, 160)) }))
   })
-  expect(found.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([])
+  return found.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+}
+
+/** Fails with what is serious, also after the colours that fade in where a page changes have come to rest. */
+async function expectAccessible(page: Page) {
+  let found = await serious(page)
+  if (found.length > 0) {
+    await page.waitForTimeout(1_000)
+    found = await serious(page)
+  }
+  expect(found).toEqual([])
 }
 
 describe.each(languages)('nodes, in %s', (language) => {
