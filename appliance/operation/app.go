@@ -448,7 +448,16 @@ func (d *Desk) RemoveApp(ctx context.Context, c access.Caller, appID string, exp
 	}
 	// The kills come first: a container that is being removed takes no more wishes.
 	cmds = append(cmds, &command.RemoveApp{Head: sign(c), ID: app.ID, ExpectVersion: expect})
-	if err := d.propose(ctx, cmds...); err != nil {
+	res, err := d.cfg.Proposer.Propose(ctx, cmds...)
+	if len(res.Outcomes) == len(cmds) {
+		// All was judged, and the app's removal is what counts: a container that is
+		// on its way out by now takes no kill.
+		err = nil
+		if refused := res.Outcomes[len(cmds)-1].Err; refused != nil {
+			err = refused
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if opt.Volumes && len(volumes) > 0 {
