@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -75,6 +76,36 @@ func (s *Server) strong(ctx context.Context) error {
 		return err
 	}
 	return s.waitIndex(ctx, index)
+}
+
+// judgedHere are the nouns whose changes are looked at here before they are
+// proposed: is the name free, is the thing there.
+var judgedHere = map[string]bool{
+	"apps": true, "services": true, "containers": true, "volumes": true, "images": true, "repositories": true, "upstreams": true,
+	"tenants": true, "users": true, "api-tokens": true, "nodes": true, "join-tokens": true,
+}
+
+// current makes a member of several judge a change by everything that was
+// acknowledged before it: what it knows by itself may be a moment old, and a
+// refusal is an answer like any other. What only reaches into a container is
+// judged by its node.
+func (s *Server) current(ctx context.Context, r *request) error {
+	if !r.op.writes() || !judgedHere[r.op.noun] || strings.HasSuffix(string(r.op.permission), ".read") {
+		return nil
+	}
+	if rest := strings.Split(r.op.path, "/"); len(rest) > 3 && (rest[3] == "files" || rest[3] == "archive" || rest[3] == "exec" || rest[3] == "signal") {
+		return nil
+	}
+	members := 0
+	for n := range s.cluster.View().Nodes() {
+		if n.Member() {
+			members++
+		}
+	}
+	if members < 2 {
+		return nil
+	}
+	return s.strong(ctx)
 }
 
 // clusterID is the id of the cluster, which never changes while this process

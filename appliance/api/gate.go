@@ -106,6 +106,9 @@ func (s *Server) admit(c *gin.Context, r *request) error {
 	if err := s.freshness(c); err != nil {
 		return err
 	}
+	if err := s.current(c.Request.Context(), r); err != nil {
+		return err
+	}
 	r.view = s.cluster.View()
 	if err := s.founded(r); err != nil {
 		return err

@@ -136,6 +136,11 @@ func (n *Node) ProposeEncoded(ctx context.Context, envelopes [][]byte) (Result, 
 	if n.LeaderID() != n.cfg.ID {
 		return Result{}, errNoLeader(ErrNotLeader)
 	}
+	if n.fsm.Store().FeatureLevel() == 0 { // it leads, and has not applied what was there before
+		if err := n.Barrier(ctx); err != nil {
+			return Result{}, errNoLeader(err)
+		}
+	}
 	p := &proposal{envelopes: envelopes, copies: make([]command.Command, len(envelopes)), done: make(chan reply, 1)}
 	for i, e := range envelopes {
 		c, err := command.Decode(e)
