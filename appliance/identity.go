@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skerryhq/skerry/appliance/config"
+	"github.com/skerryhq/skerry/appliance/pki"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
 )
@@ -65,31 +66,10 @@ func (i identity) save(dataDir string) error {
 	if err != nil {
 		return fmt.Errorf("write the node's identity: %w", err)
 	}
-	if err := writeWhole(filepath.Join(dataDir, "node.json"), b); err != nil {
+	if err := pki.WriteFile(filepath.Join(dataDir, "node.json"), b); err != nil {
 		return fmt.Errorf("write the node's identity: %w", err)
 	}
 	return nil
-}
-
-// writeWhole replaces a file by one with the given content, for root only, so
-// that it is there whole, before or after, whenever the power goes.
-func writeWhole(path string, content []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // record is the node's identity as it lies on the disk by now: what the node was

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/peer"
+	"github.com/skerryhq/skerry/appliance/pki"
 	"github.com/skerryhq/skerry/appliance/recovery"
 	"github.com/skerryhq/skerry/raft/command"
 	"github.com/skerryhq/skerry/raft/model"
@@ -66,7 +67,7 @@ func (a *Appliance) savePlan(plan recovery.Plan) error {
 	if err != nil {
 		return fmt.Errorf("write the plan of the recovery: %w", err)
 	}
-	if err := writeWhole(filepath.Join(a.cfg.DataDir, planFile), b); err != nil {
+	if err := pki.WriteFile(filepath.Join(a.cfg.DataDir, planFile), b); err != nil {
 		return fmt.Errorf("write the plan of the recovery: %w", err)
 	}
 	return nil

@@ -144,7 +144,7 @@ func (c *cache) order() []*service {
 // service plans one service.
 func (d *Planner) service(p *plan, s *service) {
 	k := d.know
-	todo := deploy.For(deploy.Input{
+	want := deploy.For(deploy.Input{
 		Service: s.Service, Containers: s.containers, Stopped: k.stopped(s.Service),
 		Taken: func(name string) bool {
 			_, taken := k.view.ContainerByName(s.TenantID, name)
@@ -155,23 +155,23 @@ func (d *Planner) service(p *plan, s *service) {
 		Down:  func(c *model.Container) bool { n := k.nodes[c.Assign.NodeID]; return n != nil && n.Down() },
 	})
 	for _, c := range s.containers {
-		if slices.Contains(todo.Evict, c.ID) {
+		if slices.Contains(want.Evict, c.ID) {
 			p.evict[c.Assign.NodeID] = append(p.evict[c.Assign.NodeID], c.ID)
 		}
 	}
 	place := placing{d: d, p: p, s: s}
-	items := place.remove(todo.Remove)
-	if len(todo.Evict) == 0 && !s.Removing {
-		items = append(items, place.pending(todo.Remove)...)
-		place.create(todo.Create)
+	items := place.remove(want.Remove)
+	if len(want.Evict) == 0 && !s.Removing {
+		items = append(items, place.pending(want.Remove)...)
+		place.create(want.Create)
 	}
 	if len(items) > 0 {
 		p.assign = append(p.assign, &command.AssignContainers{Head: d.by(), Items: items})
 	}
-	if len(todo.Waits) > 0 || place.lacking != "" {
+	if len(want.Waits) > 0 || place.lacking != "" {
 		k.unmet[s.ID] = true
 	}
-	if cmd := place.conditions(todo.Waits); cmd != nil && !s.Removing {
+	if cmd := place.conditions(want.Waits); cmd != nil && !s.Removing {
 		p.status = append(p.status, cmd)
 	}
 }

@@ -265,7 +265,7 @@ volumes:
   data:
 `)
 	n.OK("app", "deploy", "-f", compose)
-	n.OK("exec", "shop-store-1", "sh", "-c", "echo kept > /store/file; echo layer > /root/file")
+	n.OK("exec", "shop-store-1", "sh", "-c", "echo kept > /store/file; echo layer > /srv-file")
 	n.Eventually(10*time.Second, "the task ends", func() bool { return n.Phase("shop-task-1") == "exited" })
 	n.OK("stop", "shop-halted-1")
 	names := []string{"shop-web-1", "shop-store-1", "shop-task-1", "shop-halted-1"}
@@ -282,7 +282,7 @@ volumes:
 	n.Daemon()
 	answers(n, true, nodeIP+":8080", "shop-web-1")
 	n.Eventually(20*time.Second, "the store runs", func() bool { return n.Phase("shop-store-1") == "running" })
-	if out := n.OK("exec", "shop-store-1", "cat", "/store/file", "/root/file"); out != "kept\nlayer" {
+	if out := n.OK("exec", "shop-store-1", "cat", "/store/file", "/srv-file"); out != "kept\nlayer" {
 		t.Errorf("the data is %q", out)
 	}
 	for _, name := range names {

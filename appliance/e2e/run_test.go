@@ -225,7 +225,7 @@ func TestStop(t *testing.T) {
 		}
 	}
 	run("term", "--stop-signal", "TERM")
-	n.OK("exec", "term", "sh", "-c", "echo mine > /root/kept")
+	n.OK("exec", "term", "sh", "-c", "echo mine > /kept")
 	was := n.Container("term")
 	n.OK("stop", "term")
 	exit("term", 5)
@@ -239,7 +239,7 @@ func TestStop(t *testing.T) {
 	if is.ID != was.ID || is.Assign.Address != was.Assign.Address || is.Status.Task != 3 || is.Status.Phase != model.PhaseRunning {
 		t.Errorf("stop, start and restart: was %+v %+v, is %+v %+v", was.ID, was.Assign, is.ID, is.Status)
 	}
-	if out := n.OK("exec", "term", "cat", "/root/kept"); out != "mine" {
+	if out := n.OK("exec", "term", "cat", "/kept"); out != "mine" {
 		t.Errorf("restart lost the layer: %q", out)
 	}
 	n.OK("stop", "-s", "USR1", "term")

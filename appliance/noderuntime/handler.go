@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/appliance/peer"
 	"github.com/skerryhq/skerry/raft/model"
 )
 
@@ -58,7 +59,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	op, ok := strings.CutPrefix(req.URL.Path, Prefix)
 	do := h.ops[op]
 	if !ok || do == nil || req.Method != http.MethodPost {
-		WriteProblem(w, model.Errorf(model.KindNotFound, "unknown_question", "this node does not know the question %s; its version may be older", op))
+		peer.WriteError(w, model.Errorf(model.KindNotFound, "unknown_question", "this node does not know the question %s; its version may be older", op))
 		return
 	}
 	w.WriteHeader(http.StatusEarlyHints) // the sign of life
@@ -76,7 +77,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		if model.KindOf(err) == model.KindInternal && !errors.Is(err, context.Canceled) {
 			h.log.Warn("a question of another node failed", "op", op, "err", err)
 		}
-		WriteProblem(w, err)
+		peer.WriteError(w, err)
 	}
 }
 
@@ -119,7 +120,7 @@ func (h *Handler) logs(w http.ResponseWriter, req *http.Request, a *ask) error {
 	out := json.NewEncoder(w)
 	for line, err := range h.cfg.Local.ReadLog(req.Context(), a.Container, *a.Query) {
 		if err != nil {
-			_ = out.Encode(logItem{Error: problemOf(err)})
+			_ = out.Encode(logItem{Error: new(peer.ProblemOf(err))})
 			return nil
 		}
 		if out.Encode(logItem{Line: &line}) != nil {

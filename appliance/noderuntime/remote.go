@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/appliance/peer"
 	"github.com/skerryhq/skerry/raft/model"
 )
 
@@ -73,7 +74,7 @@ func (t there) do(ctx context.Context, op, what string, a *ask, body io.Reader) 
 	}
 	silent.Stop()
 	if resp.StatusCode != http.StatusOK {
-		err := ReadProblem(resp)
+		err := peer.ReadError(resp)
 		cancel(nil)
 		return nil, err
 	}
@@ -128,9 +129,9 @@ type nothing struct{}
 
 // logItem is a line of a log between nodes, or why there are no more.
 type logItem struct {
-	Line  *api.LogLine `json:"line,omitempty"`
-	Error *problem     `json:"error,omitempty"`
-	End   bool         `json:"end,omitempty"`
+	Line  *api.LogLine  `json:"line,omitempty"`
+	Error *peer.Problem `json:"error,omitempty"`
+	End   bool          `json:"end,omitempty"`
 }
 
 // readLog is Local.ReadLog on another node.
@@ -152,7 +153,7 @@ func (t there) readLog(ctx context.Context, c *model.Container, q api.LogQuery) 
 			case err != nil:
 				err = t.away(what, err) // it ended without its end
 			case item.Error != nil:
-				err = item.Error.err()
+				err = item.Error.Err()
 			case item.End:
 				return
 			case item.Line == nil:

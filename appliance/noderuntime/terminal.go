@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/skerryhq/skerry/appliance/api"
+	"github.com/skerryhq/skerry/appliance/peer"
 	"github.com/skerryhq/skerry/raft/model"
 )
 
@@ -57,11 +58,11 @@ func (t there) terminal(ctx context.Context, op string, c *model.Container, a as
 			}
 			return int(int32(binary.BigEndian.Uint32(p))), nil
 		case frameError:
-			var why problem
+			var why peer.Problem
 			if err := json.Unmarshal(p, &why); err != nil {
 				return 0, fmt.Errorf("read an error of the node %s: %w", t.name, err)
 			}
-			return 0, why.err()
+			return 0, why.Err()
 		default:
 			err = fmt.Errorf("the node %s sent a frame of kind %d", t.name, kind)
 		}
@@ -97,7 +98,7 @@ func (h *Handler) terminal(w http.ResponseWriter, req *http.Request, run func(ct
 	code, err := run(ctx, &a, s.Streams)
 	_ = s.in.CloseWithError(io.ErrClosedPipe)
 	if err != nil {
-		_ = down.sendJSON(frameError, problemOf(err)) // nobody listens any more if it fails
+		_ = down.sendJSON(frameError, peer.ProblemOf(err)) // nobody listens any more if it fails
 	} else {
 		var end [4]byte
 		binary.BigEndian.PutUint32(end[:], uint32(int32(code)))

@@ -69,12 +69,12 @@ type joinHello struct {
 	Version string    `json:"version"`
 	Level   uint64    `json:"level"` // feature level of the cluster
 	Time    time.Time `json:"time"`
-	Refused *problem  `json:"refused,omitempty"`
+	Refused *Problem  `json:"refused,omitempty"`
 }
 
 // joinAnswer is the answer to a JoinRequest.
 type joinAnswer struct {
-	Refused *problem   `json:"refused,omitempty"`
+	Refused *Problem   `json:"refused,omitempty"`
 	Reply   *JoinReply `json:"reply,omitempty"`
 }
 
@@ -85,16 +85,16 @@ func (s *Server) admit(ctx context.Context, c *tls.Conn) {
 	_ = c.SetDeadline(time.Now().Add(joinTimeout))
 	remote := c.RemoteAddr()
 	host := hostOf(remote)
-	refuse := func(write func(*problem) error, name string, err error) {
+	refuse := func(write func(*Problem) error, name string, err error) {
 		s.refused(host, "refused a host that wants to join", "remote", remote.String(), "name", name, "err", err)
-		p := problemOf(err)
+		p := ProblemOf(err)
 		if write(&p) == nil {
 			linger(c)
 		}
 	}
 	id, _ := s.cfg.Directory.Cluster()
 	h := joinHello{Cluster: id, Node: s.cfg.NodeID, Version: s.cfg.Version, Time: time.Now().UTC()}
-	early := func(p *problem) error { h.Refused = p; return writeMessage(c, h) }
+	early := func(p *Problem) error { h.Refused = p; return writeMessage(c, h) }
 	switch {
 	case s.cfg.Admitter == nil:
 		refuse(early, "", s.onlyMembers())
@@ -117,7 +117,7 @@ func (s *Server) admit(ctx context.Context, c *tls.Conn) {
 		s.log.Info("a host looked at this member and did not ask to join", "remote", remote.String(), "err", err)
 		return
 	}
-	late := func(p *problem) error { return writeMessage(c, joinAnswer{Refused: p}) }
+	late := func(p *Problem) error { return writeMessage(c, joinAnswer{Refused: p}) }
 	reply, err := s.cfg.Admitter.Admit(ctx, r, remote.String())
 	if err != nil {
 		if model.CodeOf(err) == "join_token_unknown" {

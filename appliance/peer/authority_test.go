@@ -123,7 +123,7 @@ func TestRotation(t *testing.T) {
 	if err != nil || answer.Refused == nil {
 		t.Fatalf("%+v, %v", answer, err)
 	}
-	code(t, answer.Refused.err(), "other_cluster")
+	code(t, answer.Refused.Err(), "other_cluster")
 	// A state of the past takes nobody back, as when the log is read after a start.
 	past := model.Cluster{Version: 1, CACert: old.CertPEM, CAKey: sealed(old)}
 	if err := a.certs.Follow(t.Context(), &past, r.box, time.Now()); err != nil || a.certs.Authority() != next.Fingerprint() || len(a.certs.Trusts()) != 1 {

@@ -118,7 +118,7 @@ func WriteBook(dir string, page BookPage) error {
 	if err != nil {
 		return fmt.Errorf("write the address book: %w", err)
 	}
-	return writeFile(filepath.Join(dir, bookFile), body)
+	return pki.WriteFile(filepath.Join(dir, bookFile), body)
 }
 
 func leafOf(chain []byte) (*x509.Certificate, error) {
@@ -330,27 +330,5 @@ func (b *book) save() error {
 	if err != nil {
 		return fmt.Errorf("write the address book: %w", err)
 	}
-	return writeFile(b.path, body)
-}
-
-func writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600 by itself
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already when the rename worked
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	return pki.WriteFile(b.path, body)
 }

@@ -168,13 +168,13 @@ func splitEnvelopes(b []byte) ([][]byte, error) {
 // outcome is a command.Outcome on its way: causes stay in the log of whoever
 // applied it.
 type outcome struct {
-	Err     *problem  `json:"err,omitempty"`
+	Err     *Problem  `json:"err,omitempty"`
 	Refused []refusal `json:"refused,omitempty"`
 }
 
 type refusal struct {
 	ID  string  `json:"id"`
-	Err problem `json:"err"`
+	Err Problem `json:"err"`
 }
 
 func packOutcomes(index uint64, outcomes []command.Outcome) ([]byte, error) {
@@ -184,11 +184,11 @@ func packOutcomes(index uint64, outcomes []command.Outcome) ([]byte, error) {
 	all := make([]outcome, len(outcomes))
 	for i, o := range outcomes {
 		if o.Err != nil {
-			p := problemOf(o.Err)
+			p := ProblemOf(o.Err)
 			all[i].Err, plain = &p, false
 		}
 		for _, r := range o.Refused {
-			all[i].Refused, plain = append(all[i].Refused, refusal{r.ID, problemOf(r.Err)}), false
+			all[i].Refused, plain = append(all[i].Refused, refusal{r.ID, ProblemOf(r.Err)}), false
 		}
 	}
 	if plain {
@@ -221,10 +221,10 @@ func unpackOutcomes(b []byte) (index uint64, outcomes []command.Outcome, err err
 	}
 	for i, o := range all {
 		if o.Err != nil {
-			outcomes[i].Err = o.Err.err()
+			outcomes[i].Err = o.Err.Err()
 		}
 		for _, r := range o.Refused {
-			outcomes[i].Refused = append(outcomes[i].Refused, command.Refusal{ID: r.ID, Err: r.Err.err()})
+			outcomes[i].Refused = append(outcomes[i].Refused, command.Refusal{ID: r.ID, Err: r.Err.Err()})
 		}
 	}
 	return index, outcomes, nil

@@ -22,7 +22,7 @@ type hello struct {
 	Node       string   `json:"node"`
 	Version    string   `json:"version"`
 	Level      uint64   `json:"level"`             // feature level that the binary knows
-	Refused    *problem `json:"refused,omitempty"` // why not, in an answer
+	Refused    *Problem `json:"refused,omitempty"` // why not, in an answer
 }
 
 func (s *Server) hello() hello {
@@ -54,7 +54,7 @@ func (s *Server) judge(cert pki.Peer, theirs hello, proto string) (Caller, *mode
 	}
 	n, known, err := s.cfg.Directory.Node(cert.ID)
 	if err != nil {
-		return caller, problemOf(err).err()
+		return caller, ProblemOf(err).Err()
 	}
 	if known && n.Role != "" && n.Role != cert.Role {
 		return caller, model.Errorf(model.KindDenied, "role_mismatch", "node %s is a %s and its certificate says %s", cert.ID, n.Role, cert.Role)
@@ -144,7 +144,7 @@ func (s *Server) receive(c *tls.Conn, proto string) (Caller, error) {
 	caller.Remote = remote
 	answer := s.hello()
 	if refused != nil {
-		p := problemOf(refused)
+		p := ProblemOf(refused)
 		answer.Refused = &p
 	}
 	if err := writeMessage(c, answer); err != nil && refused == nil {
@@ -165,7 +165,7 @@ func (s *Server) greet(c *tls.Conn, nodeID string) error {
 	}
 	if theirs.Refused != nil {
 		s.refusedBy(c, theirs, mine)
-		return theirs.Refused.err()
+		return theirs.Refused.Err()
 	}
 	switch {
 	case theirs.Node != nodeID || theirs.Cluster != mine.Cluster:
@@ -191,7 +191,7 @@ func (s *Server) refusedBy(c *tls.Conn, theirs, mine hello) {
 	case theirs.Generation > mine.Generation:
 		s.newer(theirs.Generation, theirs.Node)
 	case theirs.Refused != nil && theirs.Refused.Code == "node_removed" && s.cfg.OnExpelled != nil:
-		s.cfg.OnExpelled(theirs.Refused.err())
+		s.cfg.OnExpelled(theirs.Refused.Err())
 	}
 }
 

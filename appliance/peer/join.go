@@ -157,7 +157,7 @@ func meet(ctx context.Context, raw net.Conn, address string, pin [sha256.Size]by
 		return nil, hello, model.Errorf(model.KindUnavailable, "unreachable", "the member at %s broke the connection off (%v); try again", address, cause(err))
 	}
 	if hello.Refused != nil {
-		return nil, hello, hello.Refused.err()
+		return nil, hello, hello.Refused.Err()
 	}
 	return c, hello, nil
 }
@@ -221,7 +221,7 @@ func ask(c *tls.Conn, address string, o JoinOptions, token Token) (JoinReply, er
 	case err != nil:
 		return JoinReply{}, model.Errorf(model.KindUnavailable, "unreachable", "the member at %s broke the connection off (%v); repeat the join: it is the same whether or not it was let in", address, cause(err))
 	case answer.Refused != nil:
-		return JoinReply{}, answer.Refused.err()
+		return JoinReply{}, answer.Refused.Err()
 	case answer.Reply == nil || answer.Reply.NodeID != o.NodeID:
 		return JoinReply{}, errors.New("the member's answer makes no sense")
 	}

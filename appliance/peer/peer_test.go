@@ -122,7 +122,7 @@ func TestRefusals(t *testing.T) {
 			if answer.Refused == nil {
 				t.Fatalf("was not refused")
 			}
-			code(t, answer.Refused.err(), tc.want)
+			code(t, answer.Refused.Err(), tc.want)
 			within(t, time.Second, "the log", func() bool {
 				return a.log.has("level=WARN", "refused a connection of a node", "remote=127.0.0.1:", answer.Refused.Detail[:20])
 			})

@@ -11,8 +11,8 @@ import (
 	"github.com/skerryhq/skerry/raft/node"
 )
 
-// problem is a *model.Error on its way between nodes, as a problem document.
-type problem struct {
+// Problem is a *model.Error on its way between nodes, as a problem document.
+type Problem struct {
 	Title  string     `json:"title,omitempty"`
 	Status int        `json:"status,omitempty"`
 	Kind   model.Kind `json:"kind"`
@@ -38,19 +38,19 @@ var statusOf = map[model.Kind]int{
 	model.KindUnavailable:     http.StatusServiceUnavailable,
 }
 
-// problemOf describes err for another node. Nodes trust each other with the text
+// ProblemOf describes err for another node. Nodes trust each other with the text
 // of faults; nobody else sees it.
-func problemOf(err error) problem {
+func ProblemOf(err error) Problem {
 	e, ok := errors.AsType[*model.Error](err)
 	if !ok {
-		return problem{Kind: model.KindInternal, Code: "internal", Detail: err.Error()}
+		return Problem{Kind: model.KindInternal, Code: "internal", Detail: err.Error()}
 	}
-	p := problem{Kind: e.Kind, Code: e.Code, Field: e.Field, Detail: e.Detail}
+	p := Problem{Kind: e.Kind, Code: e.Code, Field: e.Field, Detail: e.Detail}
 	return p
 }
 
-// err is the error that the problem describes.
-func (p problem) err() *model.Error {
+// Err is the error that the problem describes.
+func (p Problem) Err() *model.Error {
 	e := &model.Error{Kind: p.Kind, Code: p.Code, Field: p.Field, Detail: p.Detail}
 	if p.Code == "outcome_unknown" {
 		e.Err = node.ErrOutcomeUnknown
@@ -61,7 +61,7 @@ func (p problem) err() *model.Error {
 // WriteError answers a request of another node with err, which ReadError gives
 // there again: kind, code, field and sentence survive.
 func WriteError(w http.ResponseWriter, err error) {
-	p := problemOf(err)
+	p := ProblemOf(err)
 	if p.Status = statusOf[p.Kind]; p.Status == 0 {
 		p.Status = http.StatusInternalServerError
 	}
@@ -86,9 +86,9 @@ func ReadError(resp *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("read the refusal: %w", err)
 	}
-	var p problem
+	var p Problem
 	if json.Unmarshal(body, &p) != nil || p.Detail == "" {
 		return model.Errorf(model.KindInternal, "peer_failed", "the other node answered with status %d", resp.StatusCode)
 	}
-	return p.err()
+	return p.Err()
 }

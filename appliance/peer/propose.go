@@ -81,7 +81,7 @@ func (s *Server) work(ctx context.Context, f frame) frame {
 }
 
 func failed(err error) frame {
-	body, merr := json.Marshal(problemOf(err))
+	body, merr := json.Marshal(ProblemOf(err))
 	if merr != nil {
 		body = nil
 	}
@@ -182,11 +182,11 @@ func (f frame) orError() (frame, error) {
 	if f.kind != kindError {
 		return f, nil
 	}
-	var p problem
+	var p Problem
 	if err := json.Unmarshal(f.body, &p); err != nil {
 		return frame{}, errFrame
 	}
-	return frame{}, p.err()
+	return frame{}, p.Err()
 }
 
 // lost is the error of a call that was sent and not answered.

@@ -297,7 +297,7 @@ func (c *Certificates) setTrust(t *trust) error {
 			return nil
 		}
 	}
-	if err := writeFile(filepath.Join(c.cfg.Dir, trustFile), t.pem); err != nil {
+	if err := WriteFile(filepath.Join(c.cfg.Dir, trustFile), t.pem); err != nil {
 		return err
 	}
 	c.trust.Store(t)
@@ -343,7 +343,7 @@ func (c *Certificates) Refresh(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("node certificate: %w", err)
 	}
-	if err := writeFile(filepath.Join(c.cfg.Dir, "node.crt"), chain); err != nil {
+	if err := WriteFile(filepath.Join(c.cfg.Dir, "node.crt"), chain); err != nil {
 		return err
 	}
 	c.now.Store(&pair)

@@ -38,7 +38,7 @@ func Install(dir string, m Material) error {
 		return fmt.Errorf("clear %s: %w", fresh, err)
 	}
 	for name, content := range files {
-		if err := writeFile(filepath.Join(fresh, name), content); err != nil {
+		if err := WriteFile(filepath.Join(fresh, name), content); err != nil {
 			return err
 		}
 	}

@@ -138,7 +138,7 @@ func OpenKey(dir string) (*Key, error) {
 		if _, text, err = newKey(); err != nil {
 			return nil, err
 		}
-		err = writeFile(path, text)
+		err = WriteFile(path, text)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the node's key: %w", err)
@@ -184,4 +184,4 @@ func (k *Key) Sign(digest []byte) ([]byte, error) {
 }
 
 // Save writes the key into dir, where OpenKey finds it.
-func (k *Key) Save(dir string) error { return writeFile(filepath.Join(dir, "node.key"), k.pem) }
+func (k *Key) Save(dir string) error { return WriteFile(filepath.Join(dir, "node.key"), k.pem) }

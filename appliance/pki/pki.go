@@ -86,10 +86,10 @@ func (a *Authority) save(dir string, box *Box) error {
 		return err
 	}
 	// The key first: a certificate without its key would be taken for a whole one.
-	if err := writeFile(filepath.Join(dir, "ca.key"), sealed); err != nil {
+	if err := WriteFile(filepath.Join(dir, "ca.key"), sealed); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "ca.crt"), a.CertPEM)
+	return WriteFile(filepath.Join(dir, "ca.crt"), a.CertPEM)
 }
 
 // LoadAuthority makes an Authority of its PEM forms.

@@ -55,7 +55,7 @@ func OpenBox(path string) (*Box, error) {
 		if _, err := rand.Read(key); err != nil {
 			return nil, fmt.Errorf("make a seal key: %w", err)
 		}
-		if err := writeFile(path, key); err != nil {
+		if err := WriteFile(path, key); err != nil {
 			return nil, err
 		}
 	} else if err != nil {
@@ -98,8 +98,9 @@ func (b *Box) Open(purpose string, sealed model.Sealed) ([]byte, error) {
 	return plain, nil
 }
 
-// writeFile writes a private file so that it is there whole or not at all.
-func writeFile(path string, content []byte) error {
+// WriteFile replaces a private file (0600) so that it is there whole, before or
+// after, whenever the power goes. Its folder is made if it is missing.
+func WriteFile(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make %s: %w", filepath.Dir(path), err)
 	}
@@ -120,6 +121,10 @@ func writeFile(path string, content []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = d.Sync() // the rename itself; some file systems refuse, and then it is only as safe as they are
+		_ = d.Close()
 	}
 	return nil
 }

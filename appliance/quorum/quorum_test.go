@@ -53,7 +53,7 @@ func TestNext(t *testing.T) {
 		{"A*", ""},
 		{"A* b#", "add-standby b"},
 		{"A* b#!", ""}, // a write would wait for it
-		{"A* b", ""}, // two members: one voter, one standby
+		{"A* b", ""},   // two members: one voter, one standby
 		{"A* b c", "promote b"},
 		{"A* b c?", ""}, // two voters would survive less than one
 		{"A* b c!", ""},

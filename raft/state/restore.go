@@ -97,10 +97,10 @@ func decodeLines(in *bufio.Reader, stop <-chan struct{}) <-chan *lines {
 		makers[t.table] = t.row
 	}
 	cores := runtime.GOMAXPROCS(0)
-	ordered, todo := make(chan *lines, 2*cores), make(chan *lines)
+	ordered, undecoded := make(chan *lines, 2*cores), make(chan *lines)
 	for range cores {
 		go func() {
-			for l := range todo {
+			for l := range undecoded {
 				l.decoded = make([]decoded, len(l.raw))
 				for i, line := range l.raw {
 					l.decoded[i] = decode(line, makers)
@@ -111,7 +111,7 @@ func decodeLines(in *bufio.Reader, stop <-chan struct{}) <-chan *lines {
 	}
 	go func() {
 		defer close(ordered)
-		defer close(todo)
+		defer close(undecoded)
 		for first := 0; ; first += linesAtOnce {
 			l := &lines{first: first, done: make(chan struct{})}
 			for len(l.raw) < linesAtOnce && l.failed == nil {
@@ -128,7 +128,7 @@ func decodeLines(in *bufio.Reader, stop <-chan struct{}) <-chan *lines {
 			case <-stop:
 				return
 			}
-			todo <- l // somebody always takes it: decoding waits for nobody
+			undecoded <- l // somebody always takes it: decoding waits for nobody
 			if l.failed != nil {
 				return
 			}
